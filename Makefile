@@ -1,0 +1,70 @@
+# The verbs. `make help` lists them.
+SHELL := /bin/bash
+MODEL ?= stargan-quick
+DATA ?= synthetic
+NAME ?= $(shell date +%Y%m%d-%H%M%S)
+RUN ?= runs/$(MODEL)-$(DATA)/$(NAME)
+DATA_DIR ?=
+JUDGE ?=
+ARGS ?=
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# CPUs with bf16 matrix units train about four times faster in mixed precision, others slower; GPUs choose for themselves.
+PRECISION ?= $(shell grep -qs amx_bf16 /proc/cpuinfo && echo bf16-mixed || echo 32-true)
+
+MODELS := $(basename $(notdir $(wildcard experiments/models/*.yaml)))
+DATASETS := $(basename $(notdir $(wildcard experiments/data/*.yaml)))
+PAIR := $(wildcard experiments/$(MODEL)-$(DATA).yaml)
+
+known = $(if $(filter $(1),$(2)),,$(error $(3)=$(1) is unknown; known: $(2)))
+CONFIG = --config experiments/defaults.yaml --config experiments/data/$(DATA).yaml \
+  --config experiments/models/$(MODEL).yaml $(addprefix --config ,$(PAIR))
+
+.PHONY: help install train resume evaluate test check format bench-data clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo "make VERB [NAME=value …]"; echo
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1|/' | column -t -s '|'
+	@echo; echo "  MODEL=  $(MODELS)"; echo "  DATA=   $(DATASETS)"
+	@echo "  DATA_DIR=folder of the dataset   JUDGE=run folder of a judge   NAME=of the run"
+	@echo '  ARGS="…" any option of the command line, such as --trainer.max_steps=1000'
+
+install: $(INSTALLED)  ## set up .venv with everything the project needs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: $(INSTALLED)  ## train MODEL on DATA, then test it; needs nothing else
+	$(call known,$(MODEL),$(MODELS),MODEL)$(call known,$(DATA),$(DATASETS),DATA)
+	@$(BIN)/python -m translators fit $(CONFIG) --trainer.default_root_dir=$(RUN) --trainer.precision=$(PRECISION) \
+	  $(addprefix --data.init_args.root=,$(DATA_DIR)) $(addprefix --evaluate.init_args.judge=,$(JUDGE)) $(ARGS)
+
+resume: $(INSTALLED)  ## go on with RUN=runs/…, bit for bit, from its newest intact checkpoint
+	@$(BIN)/python -m translators fit --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ARGS)
+
+evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with JUDGE=runs/…
+	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(addprefix --evaluate.init_args.judge=,$(JUDGE)) $(ARGS)
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED)  ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## format, and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-data: $(INSTALLED)  ## images per second from DATA_DIR, decoded each time and from the cache
+	$(BIN)/python experiments/bench_data.py $(DATA_DIR)
+
+clean:  ## remove .venv and caches; runs/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

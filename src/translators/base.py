@@ -1,0 +1,425 @@
+"""Adversarial training, written once.
+
+One iteration is one batch: the discriminator learns, and on every ``n_critic``-th batch the generator does too. Everything that
+depends on how far training has come (whose turn it is, the phase, the learning rate, the noise) is a function of ``global_step``,
+so that a resumed run continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any, Self, cast
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from translators import checkpoints, strategy
+from translators.types import Batch, Phase, Target, Translation
+
+Loss = Callable[[Batch, Target], dict[str, Tensor]]
+
+
+class DivergedError(RuntimeError):
+    """Too many updates in a row were not finite; the weights are those of the last finite one."""
+
+
+class Translator(LightningModule, ABC):
+    """Two players, ``generator`` and ``discriminator``, and the game between them.
+
+    A subclass makes the two networks and says how an image is translated and what each player loses.
+
+    Args:
+        attributes: the K names of the label's columns, in order; a checkpoint knows its attributes by them.
+        one_hot: exactly one attribute is on (a class), where otherwise each is on or off by itself.
+        phases: the stretches of training; the run ends with the last.
+        n_critic: discriminator updates per generator update.
+        lr: Adam's learning rate, of both players.
+        betas: Adam's moments' decay.
+        clip_norm: greatest norm of a player's gradient; 0 leaves it as it is.
+        accumulate: parts that a batch is worked through in, to save memory; the update stays the same.
+        ema_decay: decay of the generator's moving average, which then is what validates, draws and is published; 0 for none.
+        channels_last: memory layout of the images and weights; pays on GPUs and on CPUs with matrix units.
+        compile: compile both networks in place; pays on long runs.
+        max_skipped: updates in a row that may be skipped for not being finite, before training stops.
+        seed: of the noise drawn in training, with the step and the process.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        one_hot: bool = False,
+        phases: Sequence[Phase] = (Phase(200_000, decay=100_000),),
+        n_critic: int = 1,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        clip_norm: float = 0.0,
+        accumulate: int = 1,
+        ema_decay: float = 0.0,
+        channels_last: bool = False,
+        compile: bool = False,
+        max_skipped: int = 20,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not attributes:
+            raise ValueError("attributes is empty: a translator needs at least one attribute to change")
+        for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {ema_decay}")
+        self.save_hyperparameters(ignore="phases")
+        self.attributes = tuple(attributes)
+        self.phases = tuple(phases)
+        self.phase = self.phases[0]
+        self.automatic_optimization = False
+        self._phase_entered = -1  # the step at which the current phase was set up
+        self._counted = False  # whether this batch has had its one counted optimizer step
+        self._average: dict[str, Tensor] = {}  # the generator's moving average, by parameter name
+        self._skipped = {"total": 0, "in_a_row": 0}
+
+    # ------------------------------------------------------------------------------------------ what a paper says
+
+    @abstractmethod
+    def translate(self, image: Tensor, target: Target) -> Translation:
+        """The model of the paper, differentiable; image (B, 3, H, W) in [-1, 1]."""
+
+    @abstractmethod
+    def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Unweighted, named terms of the discriminator's loss; the generator is frozen meanwhile."""
+
+    @abstractmethod
+    def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Unweighted, named terms of the generator's loss; the discriminator is frozen meanwhile."""
+
+    def sample_target(self, batch: Batch) -> Target:
+        """What this batch shall become; drawn once per iteration, both players see the same."""
+        return Target(label=batch["reference_label"], reference=batch["reference"])
+
+    def weight(self, term: str) -> float:
+        """The constructor argument ``lambda_<term>``; 1 for the adversarial term where a paper gives it none."""
+        name = f"lambda_{term}"
+        if name not in self.hparams and term == "adv":
+            return 1.0
+        return float(self.hparams[name])
+
+    def lr_scale(self, step: int) -> float:
+        """Factor on the learning rate at an iteration: 1, falling linearly to 0 over the phase's last ``decay`` steps."""
+        phase, start = self._phase_at(step)
+        return min(1.0, (start + phase.steps - step) / phase.decay) if phase.decay else 1.0
+
+    # ------------------------------------------------------------------------------------------ the game
+
+    def forward(self, image: Tensor, target: Target) -> Translation:
+        """`translate`."""
+        return self.translate(image, target)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One iteration: the discriminator's update and, on every ``n_critic``-th, the generator's."""
+        discriminator_optimizer, generator_optimizer = cast(list[LightningOptimizer], self.optimizers())
+        generator_turn = (self.global_step + 1) % self.hparams["n_critic"] == 0
+        target = self.sample_target(batch)
+        self._update("discriminator", discriminator_optimizer, self.discriminator_loss, batch, target)
+        if generator_turn:
+            self._update("generator", generator_optimizer, self.generator_loss, batch, target)
+            self._update_average()
+
+    def _update(self, player: str, optimizer: LightningOptimizer, loss: Loss, batch: Batch, target: Target) -> None:
+        """One player's gradients, averaged over the processes, checked, and applied."""
+        optimizer.zero_grad(set_to_none=True)
+        with self.toggled_optimizer(optimizer):  # the other player needs no gradient: no detach() in subclasses
+            parameters = [parameter for parameter in _parameters(optimizer) if parameter.requires_grad]
+            if parameters:
+                terms = self._backward(loss, batch, target)
+                strategy.average_gradients(parameters)
+                if not self._finite(player, terms, parameters):
+                    optimizer.zero_grad(set_to_none=True)  # a step without gradients changes nothing, but is counted
+            self._step(optimizer)
+
+    def _backward(self, loss: Loss, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Gradients of the weighted sum; returns the mean of each term over the batch and the processes."""
+        parts = [loss_of_part for loss_of_part in _parts(batch, target, self.hparams["accumulate"])]
+        means: dict[str, Tensor] = {}
+        for part_batch, part_target in parts:
+            terms = loss(part_batch, part_target)
+            total = torch.stack([self.weight(name) * term for name, term in terms.items()]).sum() / len(parts)
+            self.manual_backward(total)
+            for name, term in terms.items():
+                means[name] = means.get(name, 0) + term.detach() / len(parts)
+        averaged = strategy.average(torch.stack([term.double() for term in means.values()]))
+        return dict(zip(means, averaged, strict=True))
+
+    def _finite(self, player: str, terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> bool:
+        """Log the terms and say whether the update may be applied; the same on every process."""
+        values = torch.stack(list(terms.values()))
+        if (
+            not self._scales_gradients
+        ):  # a loss scaler meets infinite gradients in the course of things, and skips them itself
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            values = torch.cat([values, torch.stack(torch._foreach_norm(gradients)).to(values)])
+        if torch.isfinite(values).all():
+            self._skipped["in_a_row"] = 0
+            self.log_dict({f"{player}/{name}": term for name, term in terms.items()}, prog_bar=True)
+            return True
+        self._skipped = {name: count + 1 for name, count in self._skipped.items()}
+        self.log("skipped_updates", float(self._skipped["total"]))
+        if self._skipped["in_a_row"] >= self.hparams["max_skipped"]:
+            shown = ", ".join(f"{player}/{name} = {value:.4g}" for name, value in terms.items())
+            raise DivergedError(
+                f"stopped at iteration {self.global_step}: {self._skipped['in_a_row']} updates in a row were not finite ({shown}). "
+                f"{self._last_checkpoint()} Resume from it with a lower learning rate, clip_norm or full precision, or look for bad images."
+            )
+        return False
+
+    def _last_checkpoint(self) -> str:
+        try:
+            return f"The last good checkpoint is {checkpoints.newest(self.trainer.default_root_dir)}."
+        except FileNotFoundError:
+            return "No checkpoint had been written yet."
+
+    def _step(self, optimizer: LightningOptimizer) -> None:
+        """Step; only a batch's first step moves ``global_step``, which thus counts iterations everywhere."""
+        if self._counted:
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
+        else:
+            optimizer.step()
+            self._counted = True
+
+    @property
+    def _scales_gradients(self) -> bool:
+        return self.trainer.precision == "16-mixed"
+
+    # ------------------------------------------------------------------------------------------ the course of training
+
+    def setup(self, stage: str) -> None:
+        """Let the run end with its last phase, unless ``max_steps`` ends it sooner."""
+        if stage == "fit":
+            loop = self.trainer.fit_loop.epoch_loop
+            total = sum(phase.steps for phase in self.phases)
+            loop.max_steps = total if loop.max_steps < 0 else min(loop.max_steps, total)
+            if self.hparams["compile"]:
+                self.generator.compile()
+                self.discriminator.compile()
+        if self.hparams["channels_last"]:
+            self.to(memory_format=torch.channels_last)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """One Adam for each player, over all of its parameters; what a phase freezes has no gradient."""
+        settings: dict[str, Any] = {"lr": self.hparams["lr"], "betas": tuple(self.hparams["betas"])}
+        if not self._scales_gradients:  # the fused kernel unscales by itself, out of clip_norm's reach
+            settings["fused"] = True
+        return [Adam(player.parameters(), **settings) for player in (self.discriminator, self.generator)]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here, where a loss scaler has already unscaled the gradients."""
+        if self.hparams["clip_norm"]:
+            self.clip_gradients(optimizer, self.hparams["clip_norm"], "norm")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Lay the images out like the weights."""
+        if self.hparams["channels_last"]:
+            for name in ("image", "reference"):
+                batch[name] = batch[name].contiguous(memory_format=torch.channels_last)  # type: ignore[literal-required]
+        return batch
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set what depends on the step: the noise, the phase, the learning rate."""
+        step = self.global_step
+        self._counted = False
+        torch.manual_seed((self.hparams["seed"] * 1_000_003 + step) * 1024 + self.global_rank)
+        phase, start = self._phase_at(step)
+        if start != self._phase_entered:
+            self._enter(phase, first=step == start > 0)
+            self._phase_entered = start
+        rate = self.hparams["lr"] * self.lr_scale(step)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _phase_at(self, step: int) -> tuple[Phase, int]:
+        """The phase an iteration belongs to, and the iteration it starts at; after the end, the last."""
+        start = 0
+        for phase in self.phases[:-1]:
+            if step < start + phase.steps:
+                return phase, start
+            start += phase.steps
+        return self.phases[-1], start
+
+    def _enter(self, phase: Phase, first: bool) -> None:
+        """Freeze what the phase does not train and thaw what it does; at its first iteration forget Adam's moments."""
+        self.phase = phase
+        known = dict(self.named_modules())
+        for name in phase.learns:
+            if name not in known:
+                raise ValueError(f"phase {phase.name!r} learns {name!r}, which is no part of {type(self).__name__}")
+        for player in ("generator", "discriminator"):
+            known[player].requires_grad_(False).eval()
+        for name in phase.learns:
+            known[name].requires_grad_(True).train()
+        if first:
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
+
+    # ------------------------------------------------------------------------------------------ the generator's average
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = self.hparams["ema_decay"]
+        if not decay:
+            return
+        live = dict(self.generator.named_parameters())
+        if not self._average:
+            self._average = {name: parameter.detach().clone() for name, parameter in live.items()}
+        self._average = {name: average.to(live[name].device) for name, average in self._average.items()}
+        torch._foreach_lerp_(
+            list(self._average.values()), [parameter.detach() for parameter in live.values()], 1 - decay
+        )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the generator is its moving average, where there is one, in eval mode and without gradients."""
+        training = {module: module.training for module in self.generator.modules()}
+        self._swap_average()
+        self.generator.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._swap_average()
+            for module, mode in training.items():
+                module.training = mode
+
+    def _swap_average(self) -> None:
+        for name, parameter in self.generator.named_parameters():
+            if name in self._average:
+                live = parameter.data
+                parameter.data = self._average[name].to(live.device)
+                self._average[name] = live
+
+    # ------------------------------------------------------------------------------------------ looking at the result
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """`translate_edits`."""
+        return self.translate_edits(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """`translate_edits`."""
+        return self.translate_edits(batch)
+
+    def translate_edits(self, batch: Batch) -> dict[str, Any]:
+        """Every edit the data proposes for a batch, and the way back.
+
+        Returns:
+            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], and ``seconds``, the time that the
+            B x E forward translations took.
+        """
+        targets = cast(Any, self.trainer).datamodule.edits(batch["label"])
+        images, reconstructions, seconds = [], [], 0.0
+        source = Target(label=batch["label"], reference=batch["image"])
+        with self.averaged():
+            for label in targets.unbind(dim=1):
+                start = _clock(self.device)
+                image = self.translate(batch["image"], Target(label=label, reference=batch["reference"])).image
+                seconds += _clock(self.device) - start
+                images.append(image.float())
+                reconstructions.append(self.translate(image, source).image.float())
+        return {
+            "targets": targets,
+            "images": torch.stack(images, dim=1),
+            "reconstructions": torch.stack(reconstructions, dim=1),
+            "seconds": seconds,
+        }
+
+    def on_validation_start(self) -> None:
+        """Several processes must still hold the same weights."""
+        strategy.assert_replicas_agree(self)
+
+    # ------------------------------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is not a weight: whose checkpoint this is, the generator's average, the count of skipped updates."""
+        checkpoint["translator"] = {
+            "name": type(self).__name__,
+            "average": {name: average.cpu() for name, average in self._average.items()},
+            "skipped": dict(self._skipped),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back.
+
+        Raises:
+            ValueError: if another kind of model wrote the checkpoint.
+        """
+        name = checkpoint.get("translator", {}).get("name", "another model")
+        if name != type(self).__name__:
+            raise ValueError(
+                f"this checkpoint is of {name}, but the model is {type(self).__name__}: choose the model that made it"
+            )
+        self._average = checkpoint["translator"]["average"]
+        self._skipped = checkpoint["translator"]["skipped"]
+
+    @classmethod
+    def load(cls, path: str) -> Self:
+        """A trained translator, ready to use: in eval mode, with the generator's average in place of its last weights.
+
+        ``Translator.load`` finds the class by itself; ``StarGAN.load`` insists on its own.
+
+        Args:
+            path: a checkpoint of this project, or a run folder, whose newest intact checkpoint is taken.
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it is damaged, unsafe, or of another model.
+        """
+        import translators
+
+        checkpoint = checkpoints.read(checkpoints.resolve(path))
+        name = checkpoint.get("translator", {}).get("name")
+        if name is None or name not in translators.__all__:
+            raise ValueError(f"{path} is no translator's checkpoint")
+        model_class = getattr(translators, name) if cls is Translator else cls
+        settings = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
+        model = model_class(**settings)
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        model._swap_average()
+        model._average = {}
+        return model.eval()
+
+
+def _parameters(optimizer: LightningOptimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _parts(batch: Batch, target: Target, count: int) -> list[tuple[Batch, Target]]:
+    """A batch and its target in ``count`` equal parts."""
+    if count == 1:
+        return [(batch, target)]
+    size = len(batch["image"])
+    if size % count:
+        raise ValueError(f"accumulate={count} must divide the batch size, {size}")
+    batches = _split(batch, size // count)
+    targets = _split({field.name: getattr(target, field.name) for field in fields(target)}, size // count)
+    return [
+        (cast(Batch, part), replace(target, **part_target)) for part, part_target in zip(batches, targets, strict=True)
+    ]
+
+
+def _split(tensors: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
+    pieces = {name: tensor.split(size) for name, tensor in tensors.items() if tensor is not None}
+    return [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,256 @@
+"""What a person sees of a run: pictures, a progress bar, checkpoints, and an orderly end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from torch import Tensor
+from torchvision.utils import flow_to_image
+
+from translators.base import Translator
+from translators.types import Batch, Target, Translation
+
+
+class TranslationGrid(Callback):
+    """After each validation, draws what the translator makes of the same held-out images.
+
+    A row a source, a column an edit; below the translations stand the true pictures, where the data can draw them, and everything
+    else the translator exposes (mask, motion field, extras). Written to ``grids/`` in the run folder, and to the loggers.
+
+    Args:
+        images: how many sources, the first of the validation split.
+        tile: least edge of a shown picture in pixels; smaller ones are enlarged.
+    """
+
+    def __init__(self, images: int = 6, tile: int = 96) -> None:
+        self.images = images
+        self.tile = tile
+        self._batch: Batch | None = None
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw and log; the first process does it for all."""
+        if trainer.sanity_checking or not isinstance(pl_module, Translator):
+            return
+        if self._batch is None:
+            self._batch = self._held_out(trainer)
+        picture = self.draw(pl_module, self._batch, cast(Any, trainer).datamodule)
+        folder = Path(trainer.default_root_dir) / "grids"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / f"step-{trainer.global_step:07d}.png")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image("grid", [picture], step=max(trainer.global_step - 1, 0))
+
+    def _held_out(self, trainer: Trainer) -> Batch:
+        datamodule = cast(Any, trainer).datamodule
+        parts: list[Batch] = []
+        for batch in datamodule.val_dataloader():
+            parts.append(batch)
+            if sum(len(part["image"]) for part in parts) >= self.images:
+                break
+        joined = {name: torch.cat([cast(Any, part)[name] for part in parts])[: self.images] for name in parts[0]}
+        return cast(Batch, joined)
+
+    def draw(self, translator: Translator, batch: Batch, datamodule: Any) -> Image.Image:
+        """The grid of a batch: its translations by every edit that ``datamodule`` proposes."""
+        names = list(datamodule.attributes)
+        edits = datamodule.edits(batch["label"])
+        columns: list[Mapping[str, Tensor]] = []
+        for label in edits.unbind(dim=1):
+            columns.append(self._column(translator, batch, label, datamodule))
+        signs = [
+            [_sign(batch["label"][row], edits[row, edit], edit) for edit in range(len(names))]
+            for row in range(len(edits))
+        ]
+        return _sheet(batch["image"], names, columns, signs, self.tile)
+
+    def _column(self, translator: Translator, batch: Batch, label: Tensor, datamodule: Any) -> dict[str, Tensor]:
+        target = Target(label=label.to(translator.device), reference=batch["reference"].to(translator.device))
+        with translator.averaged():
+            translation = translator.translate(batch["image"].to(translator.device), target)
+        shown = {"translation": translation.image, **_intermediates(translation)}
+        if hasattr(datamodule, "counterfactual"):
+            shown["truth"] = datamodule.counterfactual("val", batch["index"], label)[0]
+        return {name: tensor.detach().float().cpu() for name, tensor in shown.items()}
+
+
+def _intermediates(translation: Translation) -> dict[str, Tensor]:
+    """Everything beside the result, as images in [-1, 1]."""
+    shown: dict[str, Tensor] = {}
+    if translation.mask is not None:
+        shown["mask"] = translation.mask.float().expand(-1, 3, -1, -1) * 2 - 1
+    if translation.flow is not None:
+        shown["flow"] = flow_to_image(translation.flow.float()) / 127.5 - 1
+    for name, tensor in translation.extras.items():
+        shown[name] = tensor.float().expand(-1, 3, -1, -1)
+    return shown
+
+
+def _sign(source: Tensor, target: Tensor, attribute: int) -> str:
+    if torch.equal(source.cpu(), target.cpu()):
+        return "="
+    return "+" if target[attribute] > source[attribute] else "−"
+
+
+def _sheet(
+    sources: Tensor, names: list[str], columns: list[Mapping[str, Tensor]], signs: list[list[str]], tile: int
+) -> Image.Image:
+    """Source, then the columns, a caption above each; every source takes as many lines as there are kinds of picture."""
+    kinds = list(columns[0])
+    edge = max(tile, sources.shape[-1])
+    font = ImageFont.load_default(max(10, edge // 9))
+    caption, gap = edge // 4, 2
+    width, height = (len(names) + 1) * (edge + gap), caption + len(sources) * (len(kinds) * (edge + gap) + gap)
+    sheet = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, name in enumerate(["source", *names]):
+        pen.text((column * (edge + gap) + edge // 2, caption // 2), name.replace("_", " "), "black", font, anchor="mm")
+    for row, source in enumerate(sources):
+        top = caption + row * (len(kinds) * (edge + gap) + gap)
+        sheet.paste(_picture(source, edge), (0, top))
+        for line, kind in enumerate(kinds):
+            y = top + line * (edge + gap)
+            if line:
+                pen.text((edge - 4, y + edge // 2), kind, "black", font, anchor="rm")
+            for column, pictures in enumerate(columns, start=1):
+                x = column * (edge + gap)
+                sheet.paste(_picture(pictures[kind][row], edge), (x, y))
+                if line == 0:
+                    pen.text((x + 3, y), signs[row][column - 1], "white", font, stroke_width=1, stroke_fill="black")
+    return sheet
+
+
+def _picture(image: Tensor, edge: int) -> Image.Image:
+    pixels = ((image.float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels).resize((edge, edge), Image.Resampling.BICUBIC)
+
+
+class Progress(TQDMProgressBar):
+    """The bar: losses of both players (D, G), images per second over all processes, time left."""
+
+    def __init__(self, refresh_rate: int = 10) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self._since = (0, 0.0)
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Say what the bar counts: a run is one long epoch to Lightning."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description("Training")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._since = (trainer.global_step, time.perf_counter())
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """The logged terms under short names, and the rate."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        short = {
+            name.replace("discriminator/", "D ").replace("generator/", "G "): value for name, value in metrics.items()
+        }
+        steps, start = self._since
+        batch_size = getattr(cast(Any, trainer).datamodule, "batch_size", None)
+        if batch_size and trainer.global_step > steps:
+            images = (trainer.global_step - steps) * batch_size * trainer.world_size
+            short["img/s"] = f"{images / (time.perf_counter() - start):.0f}"
+        return short
+
+
+class LastCheckpoints(ModelCheckpoint):
+    """Keeps the last two checkpoints, ``checkpoints/step-….ckpt``, and writes one when training ends.
+
+    Args:
+        every_n_steps: iterations between two checkpoints.
+    """
+
+    def __init__(self, every_n_steps: int = 1000) -> None:
+        super().__init__(
+            filename="step-{step:07d}",
+            monitor="step",
+            mode="max",
+            save_top_k=2,
+            every_n_train_steps=every_n_steps,
+            auto_insert_metric_name=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Into the run folder, whichever loggers there are."""
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The end is worth keeping, whether or not it falls on an interval."""
+        super().on_train_end(trainer, pl_module)
+        if self._last_global_step_saved != trainer.global_step:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the checkpoint of the lowest ``val/score``, ``checkpoints/best.ckpt``."""
+
+    def __init__(self) -> None:
+        super().__init__(filename="best", monitor="val/score", mode="min", save_top_k=1, enable_version_counter=False)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Into the run folder, whichever loggers there are."""
+        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Only where a score was measured."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_validation_end(trainer, pl_module)
+
+
+class StopOnSignal(Callback):
+    """SIGTERM or Ctrl-C ends the current iteration, writes a checkpoint on all processes together, then stops.
+
+    A second signal ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals over."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handlers[number] = signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Decide together: a signal may have reached only one process."""
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or signal.SIGTERM
+            path = Path(trainer.default_root_dir) / "checkpoints" / f"step-{trainer.global_step:07d}.ckpt"
+            trainer.save_checkpoint(path)
+            rank_zero_info(f"\nStopped by a signal after iteration {trainer.global_step}; everything is in {path}")
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()

@@ -1,0 +1,166 @@
+"""LightningCLI with the wiring of this project: constructor signatures are the configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.strategies import DDPStrategy
+
+import translators
+from translators import checkpoints
+from translators.base import DivergedError, Translator
+from translators.callbacks import BestCheckpoint, LastCheckpoints, Progress, StopOnSignal
+from translators.loggers import loggers
+from translators.strategy import ReplicatedStrategy
+
+
+class TranslatorCLI(LightningCLI):
+    """Links what a dataset knows to the model that needs it, and keeps a run in one folder, ``trainer.default_root_dir``."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The links, and the callbacks that a configuration may set by name."""
+        for name in ("attributes", "one_hot", "image_size"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        for player in ("data", "model"):
+            parser.link_arguments("seed_everything", f"{player}.init_args.seed", compute_fn=int)
+        parser.add_lightning_class_args(LastCheckpoints, "checkpoint")
+        parser.add_lightning_class_args(Callback, "grid", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(Callback, "evaluate", subclass_mode=True, required=False)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint brings weights and state, but does not overrule what the user configures."""
+
+    def before_instantiate_classes(self) -> None:
+        """A run folder may be named in place of a checkpoint: its newest intact one is meant."""
+        config = self.config[self.subcommand]
+        if config.get("ckpt_path"):
+            config.ckpt_path = str(checkpoints.resolve(config.ckpt_path))
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback | None]) -> Trainer:
+        """The trainer, with the loggers of the run folder and, for a translator in several processes, plain replicas."""
+
+        def make(**settings: Any) -> Trainer:
+            wanted = {
+                **config,
+                "callbacks": list(config["callbacks"] or []),
+                "logger": loggers(config["default_root_dir"]),
+            }
+            named = [callback for callback in callbacks if callback is not None]  # a configuration may set one to null
+            return super(TranslatorCLI, self)._instantiate_trainer({**wanted, **settings}, named)
+
+        trainer = make()
+        if isinstance(self.model, Translator) and type(trainer.strategy) is DDPStrategy:
+            trainer = make(strategy=ReplicatedStrategy())
+        return trainer
+
+    def before_fit(self) -> None:
+        """Write down which code runs."""
+        if self.trainer.is_global_zero:
+            _write_version(Path(self.trainer.default_root_dir))
+
+    def after_fit(self) -> None:
+        """Measure the finished model on the test images, and say where everything is."""
+        if self._received_signal() is None:
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        if self.trainer.is_global_zero:
+            print(_closing_words(Path(self.trainer.default_root_dir), finished=self._received_signal() is None))
+
+    def _received_signal(self) -> int | None:
+        return next(callback.received for callback in self.trainer.callbacks if isinstance(callback, StopOnSignal))
+
+    def exit_status(self) -> int:
+        """0, or 128 + the number of the signal that stopped training, as shells have it."""
+        received = self._received_signal()
+        return 0 if received is None else 128 + received
+
+
+def _write_version(folder: Path) -> None:
+    here = Path(__file__).parent
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+    )
+    facts = {
+        "translators": translators.__version__,
+        "commit": described.stdout.strip() or None,
+        "torch": torch.__version__,
+        "command": sys.argv,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "version.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _closing_words(folder: Path, finished: bool) -> str:
+    """Where the run's results are, and what to do next; names only what exists."""
+    grids = sorted((folder / "grids").glob("step-*.png"))
+    lines = ["", f"{'Finished' if finished else 'Stopped'}. The run folder is {folder}/", ""]
+    if grids:
+        lines.append(f"  the picture grid    {grids[-1]}")
+    if (folder / "metrics.json").exists():
+        lines.append(f"  the test's numbers  {folder / 'metrics.json'}")
+    lines += [
+        f"  the losses          {folder / 'metrics.csv'}",
+        f"  the checkpoints     {folder / 'checkpoints'}/",
+        f"  the configuration   {folder / 'config.yaml'}",
+        "",
+        "To try next:",
+    ]
+    if not finished:
+        lines.append(f"  make resume RUN={folder}    go on where it stopped")
+    lines += [
+        "  make help                      every verb, model and dataset",
+        f"  wandb sync {folder}/wandb/offline-run-*    send an offline run to Weights & Biases",
+    ]
+    return "\n".join(lines)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    What the user can mend (a missing folder, a wrong name, a damaged checkpoint, a full disk, divergence) ends in one sentence;
+    the traceback goes to a file.
+    """
+    parser_settings: dict[str, Any] = {
+        "allow_abbrev": False,
+        "usage": "python -m translators VERB [options]   (--help explains)",
+    }
+    for message in (
+        ".*LeafSpec.*",
+        ".*pre-optimization state.*",
+        ".*does not have many workers.*",
+    ):  # true, and no concern here
+        warnings.filterwarnings("ignore", message=message)
+    try:
+        cli = TranslatorCLI(
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "callbacks": [StopOnSignal(), Progress(), BestCheckpoint()],
+                "plugins": [checkpoints.AtomicCheckpointIO()],
+                "max_epochs": -1,
+                "use_distributed_sampler": False,
+            },
+            parser_kwargs={
+                **parser_settings,
+                **{verb: parser_settings for verb in ("fit", "validate", "test", "predict")},
+            },
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=arguments,
+        )
+    except (ValueError, OSError, DivergedError) as error:
+        trace = Path(tempfile.gettempdir()) / f"translators-{os.getpid()}.log"
+        trace.write_text(traceback.format_exc())
+        print(f"\nerror: {error}\n(the traceback is in {trace})", file=sys.stderr)
+        return 1
+    return cli.exit_status()

@@ -1,0 +1,233 @@
+"""StarGAN: one generator for many domains (Choi, Choi, Kim, Ha, Kim, Choo, CVPR 2018, arXiv 1711.09020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from translators.base import Translator
+from translators.losses import attribute_loss, gradient_penalty, logistic, lsgan, wgan
+from translators.types import Batch, Phase, Target, Translation
+
+ADVERSARIES = {"wgan-gp": wgan, "vanilla": logistic, "lsgan": lsgan}
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input, nothing after the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.InstanceNorm2d(width, affine=True),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.InstanceNorm2d(width, affine=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) to the same shape."""
+        return x + self.main(x)
+
+
+class Generator(nn.Module):
+    """Paints an image anew under a label (table 4).
+
+    Padding is with zeros throughout: beside a mirrored border, instance normalisation would erase the constant label
+    planes. The norms use each image's own statistics, in training and evaluation alike, so that an output depends on
+    nothing else in its batch; the authors' files do carry running statistics, from training, which give broken images.
+
+    Args:
+        num_attributes: K, length of the label.
+        width: channels after the first convolution; four times as many between the residual blocks.
+        blocks: residual blocks.
+    """
+
+    def __init__(self, num_attributes: int, width: int = 64, blocks: int = 6) -> None:
+        super().__init__()
+
+        def normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
+            return [convolution, nn.InstanceNorm2d(channels, affine=True), nn.ReLU(inplace=True)]
+
+        self.main = nn.Sequential(
+            *normed(nn.Conv2d(3 + num_attributes, width, 7, 1, 3, bias=False), width),
+            *normed(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), 2 * width),
+            *normed(nn.Conv2d(2 * width, 4 * width, 4, 2, 1, bias=False), 4 * width),
+            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            *normed(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1, bias=False), 2 * width),
+            *normed(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), width),
+            nn.Conv2d(width, 3, 7, 1, 3, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] and (B, K), which becomes K constant planes, to (B, 3, H, W) in (-1, 1)."""
+        planes = label.to(image)[:, :, None, None].expand(-1, -1, *image.shape[2:])
+        output: Tensor = self.main(torch.cat([image, planes], dim=1))
+        return output
+
+
+class Discriminator(nn.Module):
+    """Scores patches as real or fake, and tells the attributes of the whole image (table 5).
+
+    No normalisation, as the gradient penalty demands. At 128 px and depth 6 a "patch" of 318 px sees the whole image.
+
+    Args:
+        num_attributes: K, length of the label.
+        image_size: side of the only images it takes; a multiple of 2**depth.
+        width: channels after the first convolution; each further one doubles them.
+        depth: convolutions, each halving the side.
+
+    Raises:
+        ValueError: if the image size does not suit the depth.
+    """
+
+    def __init__(self, num_attributes: int, image_size: int = 128, width: int = 64, depth: int = 6) -> None:
+        super().__init__()
+        side, rest = divmod(image_size, 2**depth)
+        if depth < 1 or side < 1 or rest:
+            nearest = " or ".join(str(2**depth * n) for n in (side, side + 1) if n)
+            raise ValueError(
+                f"image_size {image_size} does not suit a discriminator of depth {depth}: "
+                + (
+                    f"use a multiple of {2**depth}, such as {nearest}, or a smaller depth"
+                    if depth > 0
+                    else "use 1 to 6"
+                )
+            )
+        self.image_size = image_size
+        channels = [3, *(width * 2**level for level in range(depth))]
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise(channels):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.LeakyReLU(0.01, inplace=True)]
+        self.main = nn.Sequential(*layers)
+        self.conv1 = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)  # the scores
+        self.conv2 = nn.Conv2d(channels[-1], num_attributes, side, bias=False)  # the attributes
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, image_size, image_size) to scores (B, 1, side, side) and attribute logits (B, K).
+
+        Raises:
+            ValueError: if the images have another size.
+        """
+        if image.shape[2:] != (self.image_size, self.image_size):
+            raise ValueError(
+                f"the discriminator takes images of {self.image_size}x{self.image_size}, got {tuple(image.shape)}: "
+                "give model and data the same image_size"
+            )
+        h = self.main(image)
+        return self.conv1(h), self.conv2(h).flatten(1)
+
+
+class StarGAN(Translator):
+    """One generator for all attributes, told which by a label.
+
+    The label is the whole wanted state, kept attributes included, and not a difference; 0 or 1 each, never -1. Targets
+    of training are labels that occur in the data: by default those of the batch's references.
+
+    Args:
+        attributes: names of the label's K entries, in order.
+        one_hot: exactly one attribute is 1 (expressions of RaFD), or any number of them (CelebA).
+        image_size: side of the images of training; a multiple of 2**depth. `translate` takes other multiples of 4 too.
+        generator_width: channels after the generator's first convolution.
+        discriminator_width: likewise the discriminator's.
+        blocks: residual blocks of the generator.
+        depth: strided convolutions of the discriminator.
+        gan_mode: the adversarial term: WGAN-GP (eq. 8, what the paper trains), the logistic one (eq. 1, which it starts
+            from) or least squares. Only the first has the penalty "gp".
+        lambda_cls: weight of the attribute terms. On labels that are not one-hot these are sums over the attributes.
+        lambda_rec: weight of the reconstruction.
+        lambda_gp: weight of the gradient penalty.
+        lambda_idt: weight of |G(x, own label) - x|, an addition of this project for short trainings on a CPU; at 0, the
+            paper's, the term is not computed.
+        n_critic: discriminator updates per generator update.
+        phases: the authors' code counts 200,000 iterations, the paper 20 epochs of CelebA (some 250,750) or 200 of
+            RaFD (54,200 to 54,400). Their learning rate falls to 0 over the second half; in their code it hardly moves
+            (a slip: to 9.99e-5 of 1e-4), for which give `phases` without `decay`.
+        training: what every `Translator` takes.
+    """
+
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        one_hot: bool = False,
+        image_size: int = 128,
+        generator_width: int = 64,
+        discriminator_width: int = 64,
+        blocks: int = 6,
+        depth: int = 6,
+        gan_mode: Literal["wgan-gp", "vanilla", "lsgan"] = "wgan-gp",
+        lambda_cls: float = 1.0,
+        lambda_rec: float = 10.0,
+        lambda_gp: float = 10.0,
+        lambda_idt: float = 0.0,
+        n_critic: int = 5,
+        phases: Sequence[Phase] = (Phase(steps=200_000, decay=100_000),),
+        **training: Any,
+    ) -> None:
+        super().__init__(attributes=attributes, one_hot=one_hot, phases=phases, n_critic=n_critic, **training)
+        if gan_mode not in ADVERSARIES:
+            raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
+        self.adversary = ADVERSARIES[gan_mode]
+        self.penalised = gan_mode == "wgan-gp"
+        self.generator = Generator(len(attributes), generator_width, blocks)
+        self.discriminator = Discriminator(len(attributes), image_size, discriminator_width, depth)
+
+    def translate(self, image: Tensor, target: Target) -> Translation:
+        """Give the images the attributes of the target's label.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1]; H and W multiples of 4, at least 8.
+            target: of which `label` is read, (B, K), each entry 0 or 1.
+
+        Raises:
+            ValueError: if image or label is anything else.
+        """
+        return Translation(image=self.generator(image, self._checked(image, target.label)))
+
+    def _checked(self, image: Tensor, label: Tensor | None) -> Tensor:
+        if image.ndim != 4 or image.shape[1] != 3 or any(side % 4 or side < 8 for side in image.shape[2:]):
+            raise ValueError(
+                f"StarGAN takes images (B, 3, H, W), H and W multiples of 4 and at least 8, got {tuple(image.shape)}"
+            )
+        expected = (len(image), len(self.attributes))
+        if label is None or label.shape != expected:
+            got = "none" if label is None else tuple(label.shape)
+            raise ValueError(f"the target's label must have shape {expected}, a column per attribute, got {got}")
+        if not ((label == 0) | (label == 1)).all():
+            wrong = label[(label != 0) & (label != 1)][0].item()
+            raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
+        return label
+
+    def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Terms adv, cls and, for WGAN-GP, gp; their weighted sum is eq. 5."""
+        real, fake = batch["image"], self.translate(batch["image"], target).image
+        scores, logits = self.discriminator(torch.cat([real, fake]))  # no norms: the same as one after the other
+        real_score, fake_score = scores.chunk(2)
+        terms = {
+            "adv": self.adversary.discriminator(real_score, fake_score),  # eq. 8
+            "cls": attribute_loss(logits[: len(real)], batch["label"], self.hparams["one_hot"]),  # eq. 2
+        }
+        if self.penalised:
+            terms["gp"] = gradient_penalty(lambda x: self.discriminator.forward(x)[0], real, fake)  # eq. 8
+        return terms
+
+    def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Terms adv, cls, rec and, if it weighs anything, idt; their weighted sum is eq. 6."""
+        image, own = batch["image"], Target(label=batch["label"])
+        translation = self.translate(image, target)
+        assert target.label is not None  # or translate had refused it
+        score, logits = self.discriminator(translation.image)
+        back = self.translate(translation.image, own).image
+        terms = {
+            "adv": self.adversary.generator(score),  # eq. 8
+            "cls": attribute_loss(logits, target.label, self.hparams["one_hot"]),  # eq. 3
+            "rec": (back - image).abs().mean(),  # eq. 4
+        }
+        if self.hparams["lambda_idt"]:
+            terms["idt"] = (self.translate(image, own).image - image).abs().mean()
+        return terms
