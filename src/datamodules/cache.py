@@ -20,7 +20,7 @@ from datamodules.images import UnreadableImage
 if TYPE_CHECKING:
     from datamodules.base import Records
 
-BLOCK = 256  # pictures decoded between two writes
+BLOCK = 128  # pictures decoded between two writes
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

@@ -77,12 +77,12 @@ class Identity:
     gaze: float = _between(-0.02, 0.02)
     brow_height: float = _between(-0.175, -0.145)
     brow_width: float = _between(0.042, 0.058)
-    brow_slant: float = _between(-0.02, 0.02)
+    brow_slant: float = _between(-0.005, 0.035)
     nose_width: float = _between(0.88, 1.12)
     nose_length: float = _between(0.92, 1.08)
     mouth_width: float = _between(0.9, 1.1)
     mouth_height: float = _between(0.355, 0.385)
-    mouth_rest: float = _between(-0.12, 0.12)
+    mouth_rest: float = _between(-0.05, 0.2)
     lips: float = _between(0.85, 1.25)
     lip_shade: float = _between(0.0, 1.0)
     freckles: float = _between(-2.0, 1.0)  # below 0: none
@@ -97,10 +97,10 @@ class Identity:
     contrast: float = _between(0.06, 0.22)
     brightness: float = _between(0.88, 1.06)
     warmth: float = _between(-0.06, 0.06)
-    shift_x: float = _between(-0.09, 0.09)
-    shift_y: float = _between(-0.05, 0.09)
-    scale: float = _between(0.9, 1.05)
-    tilt: float = _between(-0.14, 0.14)  # radians, in the plane of the picture
+    shift_x: float = _between(-0.14, 0.14)
+    shift_y: float = _between(-0.05, 0.18)
+    scale: float = _between(0.94, 1.2)
+    tilt: float = _between(-0.16, 0.16)  # radians, in the plane of the picture
     yaw: float = _between(-0.07, 0.07)  # how far the features move sideways on the head
     mood: float = _between(0.0, 1.0)
     arch: float = _between(0.0, 1.0)
@@ -157,7 +157,8 @@ def complete(identity: Identity, attributes: Mapping[str, float]) -> dict[str, f
     """Give every attribute a value: the one asked for, else the person's own.
 
     Not asked for, expressions are neutral and all else follows the person's habits. Members of an exclusive group share
-    what the members asked for leave of 1. Facial hair and makeup follow the habits only where Male does too.
+    what the members asked for leave of 1. Facial hair and makeup follow the habits only where Male does too, and facial
+    hair only where beards are not asked about: what is under a beard, or could grow, is no secret of the person.
 
     Args:
         identity: the person.
@@ -172,7 +173,7 @@ def complete(identity: Identity, attributes: Mapping[str, float]) -> dict[str, f
     values = dict.fromkeys(ACTION_UNITS, 0.0)
     for name, (trait, low, high) in HABITS.items():
         values[name] = 1.0 if low <= getattr(identity, trait) < high else 0.0
-    if "Male" in attributes or not values["Male"]:
+    if not values["Male"] or not attributes.keys().isdisjoint(("Male", "No_Beard", "Goatee")):
         values.update(SHAVEN)
     if "Male" in attributes or values["Male"]:
         values.update(UNPAINTED)

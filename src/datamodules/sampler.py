@@ -14,7 +14,7 @@ SOURCE, REFERENCE, AUGMENTATION, HELD_OUT = range(4)  # independent random strea
 
 def keyed(*key: int) -> np.random.Generator:
     """A random generator that depends on nothing but these non-negative integers."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key[0], spawn_key=key[1:])))
 
 
 class StepBatches(Sampler[list[Key]]):

@@ -21,12 +21,11 @@ SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
 class Shape(NamedTuple):
-    """A filled polygon, or, with a radius, a soft spot around a single point."""
+    """A filled polygon, or, with a radius, a soft spot at a point, whose colour is added to what is there."""
 
     points: np.ndarray  # (N, 2), unit frame: x to the right and y down, the picture spans [-1, 1]
     colour: Colour
     radius: float = 0.0
-    strength: float = 1.0  # opacity in the middle of a soft spot
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -42,6 +41,11 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 def shade(colour: Colour, factor: float) -> Colour:
     """A darker (below 1) or lighter (above 1) colour."""
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+def towards(first: Colour, second: Colour, share: float) -> Colour:
+    """What to add to the first colour to come ``share`` of the way to the second: the colour of a soft spot."""
+    return (second[0] - first[0]) * share, (second[1] - first[1]) * share, (second[2] - first[2]) * share
 
 
 def brightness(colour: Colour) -> float:
@@ -64,12 +68,12 @@ def ellipse(x: float, y: float, width: float, height: float, count: int = 24) ->
 
 def scalloped(x: float, y: float, width: float, height: float, bumps: int, depth: float) -> np.ndarray:
     """An ellipse whose outline swings ``bumps`` times by the share ``depth``: curls."""
-    return _circle(96) * _ripple(bumps, depth) * (width, height) + (x, y)
+    return _circle(160) * _ripple(bumps, depth) * (width, height) + (x, y)
 
 
 @cache
 def _ripple(bumps: int, depth: float) -> np.ndarray:
-    angles = np.arange(96)[:, None] * (2 * math.pi / 96)
+    angles = np.arange(160)[:, None] * (2 * math.pi / 160)
     return 1.0 + depth * np.abs(np.sin(angles * bumps / 2)) - depth / 2
 
 
@@ -130,8 +134,8 @@ def band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def supersampling(size: int) -> int:
-    """How many canvas pixels make one side of a picture's pixel."""
-    return 4 if size <= 40 else 3 if size <= 80 else 2
+    """How many canvas pixels make one side of a picture's pixel: a canvas of 192 or more, so that thin lines keep."""
+    return max(2, math.ceil(192 / size))
 
 
 class Pose(NamedTuple):
@@ -179,10 +183,10 @@ def paint(canvas: np.ndarray, layers: Sequence[tuple[float, Sequence[Shape]]], p
 
 @cache
 def _bump(reach: int) -> np.ndarray:
-    """(2 reach + 1, 2 reach + 1, 1): 1 in the middle, falling smoothly to 0 at the rim."""
-    axis = np.arange(-reach, reach + 1, dtype=np.float32) / (reach + 0.5)
+    """(2 reach + 1, 2 reach + 1): 1 in the middle, falling smoothly to 0 at the rim."""
+    axis = np.arange(-reach, reach + 1, dtype=np.float32) / np.float32(reach + 0.5)
     inside = np.clip(1 - axis[:, None] ** 2 - axis[None, :] ** 2, 0, 1)
-    return (inside * inside)[:, :, None]
+    return inside * inside
 
 
 def _soften(canvas: np.ndarray, centre: np.ndarray, shape: Shape, radius: float) -> None:
@@ -194,5 +198,6 @@ def _soften(canvas: np.ndarray, centre: np.ndarray, shape: Shape, radius: float)
         return
     height, width = region.shape[:2]
     y, x = top - row + reach, left - column + reach
-    opacity = _bump(reach)[y : y + height, x : x + width] * np.float32(shape.strength)
-    region[:] = region + (np.array(shape.colour, dtype=np.float32) - region) * opacity + np.float32(0.5)
+    weights = np.array(shape.colour, dtype=np.float32)[:, None]
+    added = cv2.transform(_bump(reach)[y : y + height, x : x + width], weights)
+    region[:] = cv2.add(region, added, dtype=cv2.CV_8U)

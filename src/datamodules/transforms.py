@@ -31,7 +31,7 @@ class Augment:
         """Turn (H, W, 3) uint8 into (3, H, W) float32, ``value / 127.5 - 1``; same seed, same result."""
         if self.random:
             self.pipeline.set_random_seed(seed)
-        return self.pipeline(image=image)["image"]
+        return self.pipeline(image=image)["image"].contiguous()  # else its strides, and a network's rounding, vary
 
 
 def training(flip: bool = True) -> Augment:

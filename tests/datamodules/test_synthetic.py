@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+import torch
+
+from datamodules.drawing import draw
+from datamodules.identity import ATTRIBUTES, EXCLUSIVE
+from datamodules.synthetic import FREQUENCIES, SyntheticFaces, sample_labels
+
+
+def faces(**settings):
+    defaults = {"image_size": 32, "train_size": 40, "val_size": 8, "test_size": 24, "num_workers": 0, "cache": False}
+    return SyntheticFaces(**{**defaults, **settings})
+
+
+def test_labels_depend_on_population_and_person_alone():
+    rows = sample_labels(0, range(100), ATTRIBUTES)
+    assert (sample_labels(0, range(50, 100), ATTRIBUTES) == rows[50:]).all()
+    some = ("Smiling", "Blond_Hair", "AU4")
+    assert (sample_labels(0, range(100), some) == rows[:, [ATTRIBUTES.index(name) for name in some]]).all()
+    assert (sample_labels(1, range(100), ATTRIBUTES) != rows).any()
+
+
+def test_labels_have_their_frequencies_and_respect_their_groups():
+    labels = dict(zip(ATTRIBUTES, sample_labels(0, range(4000), ATTRIBUTES).T, strict=True))
+    for name, share in FREQUENCIES.items():
+        assert set(np.unique(labels[name])) == {0.0, 1.0}
+        assert labels[name].mean() == pytest.approx(share, abs=0.04)
+    for group in EXCLUSIVE:
+        assert sum(labels[name] for name in group).max() == 1
+    assert (labels["AU12"] == 0).mean() == pytest.approx(0.5, abs=0.04)
+    assert np.quantile(labels["AU12"], 0.75) == pytest.approx(0.5, abs=0.05)
+    assert abs(np.corrcoef(labels["Smiling"], labels["Eyeglasses"])[0, 1]) < 0.06
+
+
+def test_the_splits_show_different_people():
+    data = faces()
+    people = [{data.records(split).identity(row) for row in range(8)} for split in ("train", "val", "test")]
+    assert len(set.union(*people)) == 24
+
+
+def test_a_row_is_its_person_with_its_label():
+    records = faces().records("val")
+    label = dict(zip(records.attributes, records.labels[3].tolist(), strict=True))
+    assert (records.read(3) == draw(records.identity(3), label, 32)).all()
+    with pytest.raises(IndexError, match="rows 0 to 7"):
+        records.identity(8)
+
+
+def test_the_fingerprint_follows_the_settings():
+    prints = [
+        faces(**settings).records("val").fingerprint()
+        for settings in (
+            {},
+            {"population": 1},
+            {"image_size": 48},
+            {"val_size": 9},
+            {"attributes": ["Smiling", "Male"]},
+        )
+    ]
+    assert len(set(prints)) == len(prints)
+    assert faces().records("val").fingerprint() == prints[0] == faces(seed=5).records("val").fingerprint()
+
+
+def test_groups_and_names_are_those_of_the_label():
+    data = faces(attributes=["Smiling", "Blond_Hair", "Black_Hair", "Bangs", "AU12"])
+    assert data.attributes == ("Smiling", "Blond_Hair", "Black_Hair", "Bangs", "AU12")
+    assert data.exclusive == (("Black_Hair", "Blond_Hair"),) or data.exclusive == (("Blond_Hair", "Black_Hair"),)
+    assert data.num_attributes == 5 and not data.one_hot
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"attributes": ["Smilling"]}, "Smiling"),
+        ({"attributes": ["Smiling", "Smiling"]}, "once"),
+        ({"image_size": 8}, "16"),
+        ({"val_size": 0}, "val_size"),
+        ({"population": -1}, "population"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        faces(**settings)
+
+
+def test_the_counterfactual_of_the_own_label_is_the_picture():
+    data = faces()
+    batch = next(iter(data.val_dataloader()))
+    truth, mask = data.counterfactual("val", batch["index"], batch["label"])
+    assert torch.equal(truth, batch["image"])
+    assert mask.shape == (8, 1, 32, 32) and not mask.any()
+
+
+def test_the_mask_is_exactly_where_the_truth_differs():
+    data = faces()
+    batch = next(iter(data.val_dataloader()))
+    targets = data.edits(batch["label"])
+    for edit, name in enumerate(data.attributes):
+        truth, mask = data.counterfactual("val", batch["index"], targets[:, edit])
+        assert truth.min() >= -1 and truth.max() <= 1
+        assert torch.equal(mask.bool(), (truth != batch["image"]).any(dim=1, keepdim=True))
+        changed = (targets[:, edit] != batch["label"]).any(dim=1)
+        assert torch.equal(mask.flatten(1).any(dim=1), changed), name
+        assert mask.mean() < 0.4, name
+
+
+def test_counterfactuals_refuse_what_cannot_be_drawn():
+    data = faces()
+    with pytest.raises(ValueError, match=r"label \(B, 5\)"):
+        data.counterfactual("val", torch.tensor([0]), torch.zeros(1, 4))
+    with pytest.raises(ValueError, match="at most one of"):
+        data.counterfactual("val", torch.tensor([0]), torch.ones(1, 5))
+    with pytest.raises(ValueError, match="split must be one of"):
+        data.records("train2")
+
+
+def test_no_constant_patch_reaches_the_truth():
+    """The best constant change, the mean over other people, is worse than copying, and far off inside the mask too."""
+    data = faces(train_size=160, test_size=60)
+    for edit, name in enumerate(data.attributes):
+        known, _ = _changes(data, "train", edit)
+        change, mask = _changes(data, "test", edit)
+        left = (change - known.mean(dim=0)).abs()
+        assert left.sum() > change.abs().sum(), name
+        assert (left * mask).sum() > 0.5 * (change.abs() * mask).sum(), name
+
+
+def _changes(data, split, edit):
+    """Truth minus source of the rows on which an edit switches its attribute on, and their masks."""
+    records = data.records(split)
+    labels = torch.from_numpy(records.labels)
+    rows = torch.nonzero(labels[:, edit] == 0).flatten()
+    target = data.edits(labels[rows])[:, edit]
+    truth, mask = data.counterfactual(split, rows, target)
+    source, _ = data.counterfactual(split, rows, labels[rows])
+    return truth - source, mask
+
+
+def test_batches_hold_pictures_and_labels():
+    data = faces(attributes=["Smiling", "AU12"], batch_size=4)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == batch["reference"].shape == (4, 3, 32, 32)
+    assert torch.equal(batch["label"], torch.from_numpy(data.records("train").labels)[batch["index"]])
