@@ -1,8 +1,8 @@
 """Adversarial training, written once.
 
-One iteration is one batch: the discriminator learns, and on every ``n_critic``-th batch the generator does too. Everything that
-depends on how far training has come (whose turn it is, the phase, the learning rate, the noise) is a function of ``global_step``,
-so that a resumed run continues bit for bit.
+One iteration is one batch: the discriminator learns, and on every ``n_critic``-th batch the generator does too.
+Everything that depends on how far training has come (whose turn it is, the phase, the learning rate, the noise) is a
+function of ``global_step``, so that a resumed run continues bit for bit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, Self, cast
 
 import torch
 from pytorch_lightning import LightningModule
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -38,27 +37,29 @@ class Translator(LightningModule, ABC):
     Args:
         attributes: the K names of the label's columns, in order; a checkpoint knows its attributes by them.
         one_hot: exactly one attribute is on (a class), where otherwise each is on or off by itself.
-        phases: the stretches of training; the run ends with the last.
+        phases: the stretches of training; the run ends with the last. None takes the paper's, ``schedule``.
         n_critic: discriminator updates per generator update.
         lr: Adam's learning rate, of both players.
         betas: Adam's moments' decay.
         clip_norm: greatest norm of a player's gradient; 0 leaves it as it is.
         accumulate: parts that a batch is worked through in, to save memory; the update stays the same.
-        ema_decay: decay of the generator's moving average, which then is what validates, draws and is published; 0 for none.
+        ema_decay: decay of the generator's moving average, which then is what validates, draws and is published; 0 for
+            none.
         channels_last: memory layout of the images and weights; pays on GPUs and on CPUs with matrix units.
         compile: compile both networks in place; pays on long runs.
-        max_skipped: updates in a row that may be skipped for not being finite, before training stops.
+        max_skipped: updates of one player in a row that are skipped for not being finite, before training stops.
         seed: of the noise drawn in training, with the step and the process.
     """
 
     generator: nn.Module
     discriminator: nn.Module
+    schedule: tuple[Phase, ...]  # the paper's phases
 
     def __init__(
         self,
         attributes: Sequence[str],
         one_hot: bool = False,
-        phases: Sequence[Phase] = (Phase(200_000, decay=100_000),),
+        phases: Sequence[Phase] | None = None,
         n_critic: int = 1,
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.5, 0.999),
@@ -80,13 +81,12 @@ class Translator(LightningModule, ABC):
             raise ValueError(f"ema_decay must lie in [0, 1), got {ema_decay}")
         self.save_hyperparameters(ignore="phases")
         self.attributes = tuple(attributes)
-        self.phases = tuple(phases)
+        self.phases = tuple(self.schedule if phases is None else phases)
         self.phase = self.phases[0]
         self.automatic_optimization = False
         self._phase_entered = -1  # the step at which the current phase was set up
-        self._counted = False  # whether this batch has had its one counted optimizer step
         self._average: dict[str, Tensor] = {}  # the generator's moving average, by parameter name
-        self._skipped = {"total": 0, "in_a_row": 0}
+        self._skipped = {"total": 0, "discriminator": 0, "generator": 0}  # of all; of each player in a row
 
     # ------------------------------------------------------------------------------------------ what a paper says
 
@@ -114,7 +114,7 @@ class Translator(LightningModule, ABC):
         return float(self.hparams[name])
 
     def lr_scale(self, step: int) -> float:
-        """Factor on the learning rate at an iteration: 1, falling linearly to 0 over the phase's last ``decay`` steps."""
+        """Factor on the learning rate: 1, falling linearly to 0 over the phase's last ``decay`` iterations."""
         phase, start = self._phase_at(step)
         return min(1.0, (start + phase.steps - step) / phase.decay) if phase.decay else 1.0
 
@@ -126,29 +126,30 @@ class Translator(LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One iteration: the discriminator's update and, on every ``n_critic``-th, the generator's."""
-        discriminator_optimizer, generator_optimizer = cast(list[LightningOptimizer], self.optimizers())
+        discriminator_optimizer, generator_optimizer = self.trainer.optimizers
         generator_turn = (self.global_step + 1) % self.hparams["n_critic"] == 0
         target = self.sample_target(batch)
         self._update("discriminator", discriminator_optimizer, self.discriminator_loss, batch, target)
+        self._count_iteration()
         if generator_turn:
             self._update("generator", generator_optimizer, self.generator_loss, batch, target)
             self._update_average()
 
-    def _update(self, player: str, optimizer: LightningOptimizer, loss: Loss, batch: Batch, target: Target) -> None:
+    def _update(self, player: str, optimizer: Optimizer, loss: Loss, batch: Batch, target: Target) -> None:
         """One player's gradients, averaged over the processes, checked, and applied."""
         optimizer.zero_grad(set_to_none=True)
         with self.toggled_optimizer(optimizer):  # the other player needs no gradient: no detach() in subclasses
             parameters = [parameter for parameter in _parameters(optimizer) if parameter.requires_grad]
-            if parameters:
-                terms = self._backward(loss, batch, target)
-                strategy.average_gradients(parameters)
-                if not self._finite(player, terms, parameters):
-                    optimizer.zero_grad(set_to_none=True)  # a step without gradients changes nothing, but is counted
-            self._step(optimizer)
+            if not parameters:
+                return
+            terms = self._backward(loss, batch, target)
+            strategy.average_gradients(parameters)
+            if self._finite(player, terms, parameters):
+                self.trainer.strategy.optimizer_step(optimizer, lambda: None)
 
     def _backward(self, loss: Loss, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Gradients of the weighted sum; returns the mean of each term over the batch and the processes."""
-        parts = [loss_of_part for loss_of_part in _parts(batch, target, self.hparams["accumulate"])]
+        parts = _parts(batch, target, self.hparams["accumulate"])
         means: dict[str, Tensor] = {}
         for part_batch, part_target in parts:
             terms = loss(part_batch, part_target)
@@ -162,22 +163,22 @@ class Translator(LightningModule, ABC):
     def _finite(self, player: str, terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> bool:
         """Log the terms and say whether the update may be applied; the same on every process."""
         values = torch.stack(list(terms.values()))
-        if (
-            not self._scales_gradients
-        ):  # a loss scaler meets infinite gradients in the course of things, and skips them itself
+        if not self._scales_gradients:  # a loss scaler skips infinite gradients by itself
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             values = torch.cat([values, torch.stack(torch._foreach_norm(gradients)).to(values)])
         if torch.isfinite(values).all():
-            self._skipped["in_a_row"] = 0
+            self._skipped[player] = 0
             self.log_dict({f"{player}/{name}": term for name, term in terms.items()}, prog_bar=True)
             return True
-        self._skipped = {name: count + 1 for name, count in self._skipped.items()}
+        self._skipped["total"] += 1
+        self._skipped[player] += 1
         self.log("skipped_updates", float(self._skipped["total"]))
-        if self._skipped["in_a_row"] >= self.hparams["max_skipped"]:
+        if self._skipped[player] >= self.hparams["max_skipped"]:
             shown = ", ".join(f"{player}/{name} = {value:.4g}" for name, value in terms.items())
             raise DivergedError(
-                f"stopped at iteration {self.global_step}: {self._skipped['in_a_row']} updates in a row were not finite ({shown}). "
-                f"{self._last_checkpoint()} Resume from it with a lower learning rate, clip_norm or full precision, or look for bad images."
+                f"stopped at iteration {self.global_step}: {self._skipped[player]} {player} updates in a row were not "
+                f"finite ({shown}). {self._last_checkpoint()} Resume from it with a lower learning rate, with "
+                "clip_norm or in full precision, or look for bad images."
             )
         return False
 
@@ -187,13 +188,11 @@ class Translator(LightningModule, ABC):
         except FileNotFoundError:
             return "No checkpoint had been written yet."
 
-    def _step(self, optimizer: LightningOptimizer) -> None:
-        """Step; only a batch's first step moves ``global_step``, which thus counts iterations everywhere."""
-        if self._counted:
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
-        else:
-            optimizer.step()
-            self._counted = True
+    def _count_iteration(self) -> None:
+        """Move ``global_step`` by one, whatever was stepped or skipped: it counts batches everywhere."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
 
     @property
     def _scales_gradients(self) -> bool:
@@ -229,13 +228,12 @@ class Translator(LightningModule, ABC):
         """Lay the images out like the weights."""
         if self.hparams["channels_last"]:
             for name in ("image", "reference"):
-                batch[name] = batch[name].contiguous(memory_format=torch.channels_last)  # type: ignore[literal-required]
+                batch[name] = batch[name].contiguous(memory_format=torch.channels_last)
         return batch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set what depends on the step: the noise, the phase, the learning rate."""
         step = self.global_step
-        self._counted = False
         torch.manual_seed((self.hparams["seed"] * 1_000_003 + step) * 1024 + self.global_rank)
         phase, start = self._phase_at(step)
         if start != self._phase_entered:
@@ -281,9 +279,7 @@ class Translator(LightningModule, ABC):
         if not self._average:
             self._average = {name: parameter.detach().clone() for name, parameter in live.items()}
         self._average = {name: average.to(live[name].device) for name, average in self._average.items()}
-        torch._foreach_lerp_(
-            list(self._average.values()), [parameter.detach() for parameter in live.values()], 1 - decay
-        )
+        torch._foreach_lerp_(list(self._average.values()), [weight.detach() for weight in live.values()], 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -320,8 +316,8 @@ class Translator(LightningModule, ABC):
         """Every edit the data proposes for a batch, and the way back.
 
         Returns:
-            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], and ``seconds``, the time that the
-            B x E forward translations took.
+            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], and ``seconds``, the
+            time that the B x E forward translations took.
         """
         targets = cast(Any, self.trainer).datamodule.edits(batch["label"])
         images, reconstructions, seconds = [], [], 0.0
@@ -358,13 +354,14 @@ class Translator(LightningModule, ABC):
         """Take it back.
 
         Raises:
-            ValueError: if another kind of model wrote the checkpoint.
+            ValueError: if another kind of model wrote the checkpoint, or one of other widths, depths or attributes.
         """
         name = checkpoint.get("translator", {}).get("name", "another model")
         if name != type(self).__name__:
             raise ValueError(
-                f"this checkpoint is of {name}, but the model is {type(self).__name__}: choose the model that made it"
+                f"this checkpoint is of {name}, the model is {type(self).__name__}: choose the one that made it"
             )
+        _check_fit(self, checkpoint)
         self._average = checkpoint["translator"]["average"]
         self._skipped = checkpoint["translator"]["skipped"]
 
@@ -396,7 +393,22 @@ class Translator(LightningModule, ABC):
         return model.eval()
 
 
-def _parameters(optimizer: LightningOptimizer) -> list[nn.Parameter]:
+def _check_fit(model: Translator, checkpoint: Mapping[str, Any]) -> None:
+    shapes, wanted = (
+        {name: t.shape for name, t in of.items()} for of in (checkpoint["state_dict"], model.state_dict())
+    )
+    if shapes != wanted:
+        theirs, ours = checkpoint["hyper_parameters"], model.hparams
+        changed = [
+            f"{key} {theirs[key]}, here {ours[key]}" for key in ours if key in theirs and theirs[key] != ours[key]
+        ]
+        raise ValueError(
+            f"this checkpoint does not fit: its weights have other shapes than the model's. What differs: "
+            f"{'; '.join(changed) or 'the code'}. Give the model the checkpoint's settings"
+        )
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 

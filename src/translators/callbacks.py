@@ -24,8 +24,9 @@ from translators.types import Batch, Target, Translation
 class TranslationGrid(Callback):
     """After each validation, draws what the translator makes of the same held-out images.
 
-    A row a source, a column an edit; below the translations stand the true pictures, where the data can draw them, and everything
-    else the translator exposes (mask, motion field, extras). Written to ``grids/`` in the run folder, and to the loggers.
+    A row a source, a column an edit; below the translations stand the true pictures, where the data can draw them, and
+    everything else the translator exposes (mask, motion field, extras). Written to ``grids/`` in the run folder, and to
+    the loggers.
 
     Args:
         images: how many sources, the first of the validation split.
@@ -106,7 +107,7 @@ def _sign(source: Tensor, target: Tensor, attribute: int) -> str:
 def _sheet(
     sources: Tensor, names: list[str], columns: list[Mapping[str, Tensor]], signs: list[list[str]], tile: int
 ) -> Image.Image:
-    """Source, then the columns, a caption above each; every source takes as many lines as there are kinds of picture."""
+    """Source, then the columns, a caption above each; a source takes as many lines as there are kinds of picture."""
     kinds = list(columns[0])
     edge = max(tile, sources.shape[-1])
     font = ImageFont.load_default(max(10, edge // 9))
@@ -185,6 +186,7 @@ class LastCheckpoints(ModelCheckpoint):
             save_top_k=2,
             every_n_train_steps=every_n_steps,
             auto_insert_metric_name=False,
+            enable_version_counter=False,  # a step has one file: what is written again replaces a damaged one
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -60,9 +60,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error.__context__, OSError):
+        return _disk_is_full(error.__context__, folder)
     space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize < 2**20 or isinstance(error.__context__, OSError)
+    return space.f_bavail * space.f_frsize < 2**20
 
 
 def read(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, Any]:
@@ -77,9 +79,7 @@ def read(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, An
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no checkpoint at {path}: expected a file, such as runs/<model>-<data>/<name>/checkpoints/step-….ckpt"
-        )
+        raise FileNotFoundError(f"no checkpoint at {path}: expected a run folder or a file step-….ckpt in one")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is cut short or is no checkpoint; take an earlier one")
     try:
@@ -99,7 +99,7 @@ def read(path: str | os.PathLike[str], map_location: Any = None) -> dict[str, An
         raise ValueError(f"{path} is a zip archive but no checkpoint of PyTorch: {error}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(
-            f"{path} is no training checkpoint: it has no 'state_dict' (authors' files are read by translators.official)"
+            f"{path} is no training checkpoint: it has no 'state_dict' (translators.official reads authors' files)"
         )
     return checkpoint
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import translators
 from translators import checkpoints
@@ -25,8 +26,17 @@ from translators.loggers import loggers
 from translators.strategy import ReplicatedStrategy
 
 
+class SaveTrainingConfig(SaveConfigCallback):
+    """Writes ``config.yaml`` when training begins; measuring a run leaves it as it is, for resuming."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Only for training."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
 class TranslatorCLI(LightningCLI):
-    """Links what a dataset knows to the model that needs it, and keeps a run in one folder, ``trainer.default_root_dir``."""
+    """Links what data knows to the model that needs it; keeps a run in one folder, ``trainer.default_root_dir``."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links, and the callbacks that a configuration may set by name."""
@@ -47,16 +57,20 @@ class TranslatorCLI(LightningCLI):
         if config.get("ckpt_path"):
             config.ckpt_path = str(checkpoints.resolve(config.ckpt_path))
 
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback | None]) -> Trainer:
-        """The trainer, with the loggers of the run folder and, for a translator in several processes, plain replicas."""
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """The trainer, with the run folder's loggers and, for a translator in several processes, plain replicas."""
+        if config["enable_progress_bar"] is False:
+            defaults = self.trainer_defaults["callbacks"]
+            self.trainer_defaults["callbacks"] = [one for one in defaults if not isinstance(one, Progress)]
 
         def make(**settings: Any) -> Trainer:
             wanted = {
                 **config,
                 "callbacks": list(config["callbacks"] or []),
+                "plugins": [*(config["plugins"] or []), checkpoints.AtomicCheckpointIO()],
                 "logger": loggers(config["default_root_dir"]),
             }
-            named = [callback for callback in callbacks if callback is not None]  # a configuration may set one to null
+            named = [callback for callback in callbacks if callback]  # a configuration may set one to null
             return super(TranslatorCLI, self)._instantiate_trainer({**wanted, **settings}, named)
 
         trainer = make()
@@ -77,7 +91,8 @@ class TranslatorCLI(LightningCLI):
             print(_closing_words(Path(self.trainer.default_root_dir), finished=self._received_signal() is None))
 
     def _received_signal(self) -> int | None:
-        return next(callback.received for callback in self.trainer.callbacks if isinstance(callback, StopOnSignal))
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        return next(callback.received for callback in callbacks if isinstance(callback, StopOnSignal))
 
     def exit_status(self) -> int:
         """0, or 128 + the number of the signal that stopped training, as shells have it."""
@@ -108,8 +123,9 @@ def _closing_words(folder: Path, finished: bool) -> str:
         lines.append(f"  the picture grid    {grids[-1]}")
     if (folder / "metrics.json").exists():
         lines.append(f"  the test's numbers  {folder / 'metrics.json'}")
+    if (folder / "metrics.csv").exists():
+        lines.append(f"  the losses          {folder / 'metrics.csv'}")
     lines += [
-        f"  the losses          {folder / 'metrics.csv'}",
         f"  the checkpoints     {folder / 'checkpoints'}/",
         f"  the configuration   {folder / 'config.yaml'}",
         "",
@@ -124,11 +140,19 @@ def _closing_words(folder: Path, finished: bool) -> str:
     return "\n".join(lines)
 
 
+def _sentence(error: BaseException) -> str:
+    """What a user needs of an error: without what the parser, or a loader's worker process, wraps around it."""
+    while str(error).startswith("Does not validate against any of the Union") and error.__cause__:
+        error = error.__cause__
+    text = str(error)
+    return text.rstrip().rsplit("\n", 1)[-1] if text.startswith("Caught ") else text
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status.
 
-    What the user can mend (a missing folder, a wrong name, a damaged checkpoint, a full disk, divergence) ends in one sentence;
-    the traceback goes to a file.
+    What the user can mend (a missing folder, a wrong name, a damaged checkpoint, a full disk, divergence) ends in one
+    sentence; the traceback goes to a file.
     """
     parser_settings: dict[str, Any] = {
         "allow_abbrev": False,
@@ -142,25 +166,25 @@ def run(arguments: list[str] | None = None) -> int:
         warnings.filterwarnings("ignore", message=message)
     try:
         cli = TranslatorCLI(
+            save_config_callback=SaveTrainingConfig,
             save_config_kwargs={"overwrite": True},
             trainer_defaults={
                 "callbacks": [StopOnSignal(), Progress(), BestCheckpoint()],
-                "plugins": [checkpoints.AtomicCheckpointIO()],
                 "max_epochs": -1,
                 "use_distributed_sampler": False,
             },
             parser_kwargs={
                 **parser_settings,
-                **{verb: parser_settings for verb in ("fit", "validate", "test", "predict")},
+                **dict.fromkeys(("fit", "validate", "test", "predict"), parser_settings),
             },
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             args=arguments,
         )
-    except (ValueError, OSError, DivergedError) as error:
+    except (ValueError, OSError, DivergedError, MisconfigurationException) as error:
         trace = Path(tempfile.gettempdir()) / f"translators-{os.getpid()}.log"
         trace.write_text(traceback.format_exc())
-        print(f"\nerror: {error}\n(the traceback is in {trace})", file=sys.stderr)
+        print(f"\nerror: {_sentence(error)}\n(the traceback is in {trace})", file=sys.stderr)
         return 1
     return cli.exit_status()

@@ -97,9 +97,7 @@ class GuardedLogger(Logger):
             return member(*args, **kwargs) if callable(member) and method != "experiment" else member
         except Exception as error:  # noqa: BLE001  whatever goes wrong in there must not cost a training
             self._failed = True
-            rank_zero_warn(
-                f"{self._name} failed and is left out from here on ({error}); the numbers are in metrics.csv"
-            )
+            rank_zero_warn(f"{self._name} failed and is left out from now on ({error}); metrics.csv has the numbers")
             return None
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:

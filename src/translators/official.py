@@ -54,8 +54,8 @@ def stargan(
 
     Args:
         generator: its file, or the state dict in it.
-        discriminator: likewise. Without one it is left as initialised, for images of ``image_size`` (128, if ``settings``
-            do not say): enough to translate, a poor start for training.
+        discriminator: likewise. Without one it is left as initialised, for images of ``image_size`` (128, if
+            ``settings`` do not say): enough to translate, a poor start for training.
         attributes: names of the label's entries, in the order of the file's training: for the CelebA archives
             Black_Hair, Blond_Hair, Brown_Hair, Male, Young. If not given: attribute_0, attribute_1, …
         one_hot: the entries are classes that exclude each other.

@@ -145,11 +145,13 @@ class StarGAN(Translator):
         lambda_idt: weight of |G(x, own label) - x|, an addition of this project for short trainings on a CPU; at 0, the
             paper's, the term is not computed.
         n_critic: discriminator updates per generator update.
-        phases: the authors' code counts 200,000 iterations, the paper 20 epochs of CelebA (some 250,750) or 200 of
-            RaFD (54,200 to 54,400). Their learning rate falls to 0 over the second half; in their code it hardly moves
-            (a slip: to 9.99e-5 of 1e-4), for which give `phases` without `decay`.
         training: what every `Translator` takes.
     """
+
+    # The authors' code counts 200,000 iterations, the paper 20 epochs of CelebA (some 250,750) or 200 of RaFD (54,200 to
+    # 54,400). The learning rate falls to 0 over the second half; in their code it hardly moves (a slip: to 9.99e-5 of
+    # 1e-4), for which leave out ``decay``.
+    schedule = (Phase(steps=200_000, decay=100_000),)
 
     def __init__(
         self,
@@ -166,10 +168,9 @@ class StarGAN(Translator):
         lambda_gp: float = 10.0,
         lambda_idt: float = 0.0,
         n_critic: int = 5,
-        phases: Sequence[Phase] = (Phase(steps=200_000, decay=100_000),),
         **training: Any,
     ) -> None:
-        super().__init__(attributes=attributes, one_hot=one_hot, phases=phases, n_critic=n_critic, **training)
+        super().__init__(attributes=attributes, one_hot=one_hot, n_critic=n_critic, **training)
         if gan_mode not in ADVERSARIES:
             raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
         self.adversary = ADVERSARIES[gan_mode]

@@ -1,8 +1,9 @@
 """Several processes without a reducer: equal replicas, and one explicit all-reduce per optimizer step.
 
-Lightning's ``ddp`` hangs its reducer on one forward and one backward. Adversarial training has several of each, a gradient
-penalty that differentiates twice and parts that freeze and thaw; the reducer then stops with an error or, worse, lets the
-replicas drift apart in silence. Averaging the finished gradients once, by hand, is exact in all of these cases.
+Lightning's ``ddp`` hangs its reducer on one forward and one backward. Adversarial training has several of each, a
+gradient penalty that differentiates twice and parts that freeze and thaw; the reducer then stops with an error or,
+worse, lets the replicas drift apart in silence. Averaging the finished gradients once, by hand, is exact in all of
+these cases.
 """
 
 from __future__ import annotations

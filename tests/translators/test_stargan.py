@@ -1,0 +1,416 @@
+import math
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from translators.stargan import Discriminator, Generator, StarGAN
+from translators.types import Phase, Target
+
+SMALL = {"image_size": 16, "generator_width": 4, "discriminator_width": 4, "blocks": 2, "depth": 2}
+
+
+def small(attributes=3, **settings):
+    torch.manual_seed(0)
+    return StarGAN(attributes=[f"a{i}" for i in range(attributes)], **(SMALL | settings))
+
+
+def labels(count, width, one_hot, generator):
+    if one_hot:
+        return torch.eye(width)[torch.randint(width, (count,), generator=generator)]
+    return torch.randint(2, (count, width), generator=generator).float()
+
+
+def make_batch(count=4, width=3, one_hot=False, size=16):
+    generator = torch.Generator().manual_seed(1)
+    image, reference = torch.rand(2, count, 3, size, size, generator=generator) * 2 - 1
+    label, reference_label = (labels(count, width, one_hot, generator) for _ in range(2))
+    index = torch.arange(count)
+    return {
+        "image": image,
+        "label": label,
+        "index": index,
+        "reference": reference,
+        "reference_label": reference_label,
+        "reference_index": index,
+    }
+
+
+class Rows(LightningDataModule):
+    """One batch's rows, over and over."""
+
+    def __init__(self, batch, batch_size, steps):
+        super().__init__()
+        self.batch, self.batch_size, self.steps = batch, batch_size, steps
+
+    def train_dataloader(self):
+        count = len(self.batch["image"])
+        rows = [
+            {name: tensor[t % count] for name, tensor in self.batch.items()}
+            for t in range(self.steps * self.batch_size)
+        ]
+        return DataLoader(rows, self.batch_size)
+
+
+def fit(model, batch, steps, batch_size=None):
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, Rows(batch, batch_size or len(batch["image"]), steps))
+    return trainer
+
+
+# ------------------------------------------------------------------------------------------------ the two networks
+
+
+@pytest.mark.parametrize(
+    ("told", "labels_in", "size", "generator", "discriminator"),
+    [
+        (5, 5, 128, 8_430_528, 44_762_048),
+        (8, 8, 128, 8_439_936, 44_786_624),
+        (5, 5, 256, 8_430_528, 44_884_928),
+        (13, 15, 256, 8_461_888, 45_147_072),
+        (7, 7, 128, 8_436_800, None),
+    ],
+)
+def test_parameter_counts_are_the_papers(told, labels_in, size, generator, discriminator):
+    with torch.device("meta"):
+        networks = Generator(labels_in), Discriminator(told, size)
+    counts = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
+    assert counts == [generator, discriminator or counts[1]]
+
+
+@pytest.mark.parametrize(("size", "depth"), [(128, 6), (64, 6), (64, 5), (256, 6), (48, 4)])
+def test_output_shapes(size, depth):
+    image, label = torch.zeros(2, 3, size, size), torch.zeros(2, 4)
+    assert Generator(4, width=2, blocks=1)(image, label).shape == image.shape
+    scores, logits = Discriminator(4, size, width=2, depth=depth)(image)
+    assert scores.shape == (2, 1, size // 2**depth, size // 2**depth)
+    assert logits.shape == (2, 4)
+
+
+def test_the_label_enters_as_constant_planes_in_order():
+    generator, seen = Generator(3, width=4, blocks=1), []
+    generator.main[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    image, label = torch.rand(2, 3, 8, 12), torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    generator(image, label)
+    assert torch.equal(seen[0][:, :3], image)
+    assert torch.equal(seen[0][:, 3:], label[:, :, None, None].expand(2, 3, 8, 12))
+
+
+def test_every_bit_of_the_label_changes_the_picture():
+    model, image = small(), torch.rand(1, 3, 16, 16) * 2 - 1
+    rows = torch.cat([torch.zeros(1, 3), torch.eye(3)])
+    pictures = model.translate(image.expand(4, -1, -1, -1), Target(label=rows)).image
+    assert all((pictures[0] - picture).abs().max() > 1e-3 for picture in pictures[1:])
+    assert pictures.abs().max() < 1
+
+
+def test_a_picture_depends_neither_on_the_mode_nor_on_its_batch():
+    model, batch = small(), make_batch()
+    target = Target(label=batch["reference_label"])
+    together = model.train().translate(batch["image"], target).image
+    assert torch.equal(model.eval().translate(batch["image"], target).image, together)
+    alone = model.translate(batch["image"][:1], Target(label=batch["reference_label"][:1])).image
+    torch.testing.assert_close(alone, together[:1], atol=1e-6, rtol=0)
+    assert not [name for name in model.state_dict() if "running" in name]
+
+
+# ------------------------------------------------------------------------------------------------ the losses, plainly
+
+
+def instance_norm(x, scale, shift):
+    mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
+    return (x - mean) / (variance + 1e-5).sqrt() * scale[:, None, None] + shift[:, None, None]
+
+
+def plain_generator(weights, image, label, blocks):
+    def norm(x, name):
+        return instance_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    planes = torch.stack([torch.stack([bit * torch.ones_like(image[0, 0]) for bit in row]) for row in label])
+    x = functional.conv2d(torch.cat([image, planes], 1), weights["main.0.weight"], padding=3)
+    x = norm(x, "main.1").clamp(min=0)
+    for conv in (3, 6):
+        x = functional.conv2d(x, weights[f"main.{conv}.weight"], stride=2, padding=1)
+        x = norm(x, f"main.{conv + 1}").clamp(min=0)
+    for block in range(9, 9 + blocks):
+        y = functional.conv2d(x, weights[f"main.{block}.main.0.weight"], padding=1)
+        y = norm(y, f"main.{block}.main.1").clamp(min=0)
+        x = x + norm(functional.conv2d(y, weights[f"main.{block}.main.3.weight"], padding=1), f"main.{block}.main.4")
+    for conv in (9 + blocks, 12 + blocks):
+        x = functional.conv_transpose2d(x, weights[f"main.{conv}.weight"], stride=2, padding=1)
+        x = norm(x, f"main.{conv + 1}").clamp(min=0)
+    return torch.tanh(functional.conv2d(x, weights[f"main.{15 + blocks}.weight"], padding=3))
+
+
+def plain_discriminator(weights, x, depth):
+    for level in range(depth):
+        conv = f"main.{2 * level}"
+        x = functional.conv2d(x, weights[f"{conv}.weight"], weights[f"{conv}.bias"], stride=2, padding=1)
+        x = torch.where(x > 0, x, 0.01 * x)
+    scores = functional.conv2d(x, weights["conv1.weight"], padding=1)
+    logits = (x[:, None] * weights["conv2.weight"]).sum((2, 3, 4))
+    return scores, logits
+
+
+def plain_attribute_loss(logits, label, one_hot):
+    if one_hot:
+        probability = logits.exp() / logits.exp().sum(1, keepdim=True)
+        return -(label * probability.log()).sum(1).mean()
+    probability = 1 / (1 + (-logits).exp())
+    return -(label * probability.log() + (1 - label) * (1 - probability).log()).sum(1).mean()
+
+
+def plain_penalty(weights, mixed, depth, step=1e-6):
+    """By central differences, pixel by pixel: no automatic differentiation."""
+    norms = []
+    for image in mixed:
+        nudges = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
+        above, below = (
+            plain_discriminator(weights, image + sign * nudges, depth)[0].sum((1, 2, 3)) for sign in (1, -1)
+        )
+        norms.append(((above - below) / (2 * step)).square().sum().sqrt())
+    return (torch.stack(norms) - 1).square().mean()
+
+
+@pytest.fixture(params=[False, True], ids=["multi-hot", "one-hot"])
+def step(request):
+    """A model in float64, and a batch of its kind of labels."""
+    model = small(one_hot=request.param, lambda_idt=2.0).double()
+    batch = make_batch(one_hot=request.param)
+    batch = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+    return model, batch, model.sample_target(batch)
+
+
+def equal(terms, expected):
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-6), name
+
+
+@torch.no_grad()
+def test_terms_of_a_discriminator_step(step):
+    model, batch, target = step
+    g, d, one_hot = model.generator.state_dict(), model.discriminator.state_dict(), model.hparams["one_hot"]
+    with torch.enable_grad():
+        torch.manual_seed(5)
+        terms = model.discriminator_loss(batch, target)
+    torch.manual_seed(5)
+    alpha = torch.empty(4, dtype=torch.float64).uniform_()[:, None, None, None]
+    fake = plain_generator(g, batch["image"], batch["reference_label"], blocks=2)
+    real_score, logits = plain_discriminator(d, batch["image"], depth=2)
+    fake_score, _ = plain_discriminator(d, fake, depth=2)
+    expected = {
+        "adv": -real_score.mean() + fake_score.mean(),
+        "cls": plain_attribute_loss(logits, batch["label"], one_hot),
+        "gp": plain_penalty(d, alpha * batch["image"] + (1 - alpha) * fake, depth=2),
+    }
+    equal(terms, expected)
+    assert [model.weight(term) for term in terms] == [1, 1, 10]
+
+
+@torch.no_grad()
+def test_terms_of_a_generator_step(step):
+    model, batch, target = step
+    g, d, one_hot = model.generator.state_dict(), model.discriminator.state_dict(), model.hparams["one_hot"]
+    terms = model.generator_loss(batch, target)
+    image = batch["image"]
+    fake = plain_generator(g, image, batch["reference_label"], blocks=2)
+    scores, logits = plain_discriminator(d, fake, depth=2)
+    expected = {
+        "adv": -scores.mean(),
+        "cls": plain_attribute_loss(logits, batch["reference_label"], one_hot),
+        "rec": (image - plain_generator(g, fake, batch["label"], blocks=2)).abs().mean(),
+        "idt": (image - plain_generator(g, image, batch["label"], blocks=2)).abs().mean(),
+    }
+    equal(terms, expected)
+    assert [model.weight(term) for term in terms] == [1, 1, 10, 2]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode", ["vanilla", "lsgan"])
+def test_other_adversaries_have_no_penalty(mode):
+    model, batch = small(gan_mode=mode), make_batch()
+    target = model.sample_target(batch)
+    fake = model.translate(batch["image"], target).image
+    real_score, fake_score = model.discriminator(batch["image"])[0], model.discriminator(fake)[0]
+    if mode == "lsgan":
+        expected = (real_score - 1).square().mean() + fake_score.square().mean(), (fake_score - 1).square().mean()
+    else:
+        real, fake = real_score.sigmoid(), fake_score.sigmoid()
+        expected = -real.log().mean() - (1 - fake).log().mean(), -fake.log().mean()
+    terms = model.discriminator_loss(batch, target), model.generator_loss(batch, target)
+    assert terms[0].keys() == {"adv", "cls"}
+    assert [term["adv"].item() for term in terms] == pytest.approx([value.item() for value in expected], rel=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("weight", "passes"), [(0.0, 2), (1.0, 3)])
+def test_the_identity_term_costs_nothing_when_it_weighs_nothing(weight, passes):
+    model, batch, calls = small(lambda_idt=weight), make_batch(), []
+    model.generator.register_forward_hook(lambda *_: calls.append(1))
+    terms = model.generator_loss(batch, model.sample_target(batch))
+    assert ("idt" in terms) == bool(weight)
+    assert len(calls) == passes
+
+
+def test_the_reconstruction_reaches_the_generator_through_both_passes():
+    model, batch = small(), make_batch()
+    pictures = []
+    model.generator.register_forward_hook(
+        lambda module, inputs, output: pictures.append(output) or output.retain_grad()
+    )
+    model.generator_loss(batch, model.sample_target(batch))["rec"].backward()
+    assert all(picture.grad.abs().sum() > 0 for picture in pictures)
+
+
+def test_a_compiled_critic_is_penalised_all_the_same():
+    model, batch = small(), make_batch()
+    target = model.sample_target(batch)
+    torch.manual_seed(5)
+    expected = model.discriminator_loss(batch, target)
+    model.discriminator.compile(backend="aot_eager")
+    torch.manual_seed(5)
+    terms = model.discriminator_loss(batch, target)
+    (terms["adv"] + terms["cls"] + terms["gp"]).backward()
+    assert all(terms[name].item() == pytest.approx(expected[name].item(), abs=1e-5) for name in expected)
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+def test_ten_batches_are_ten_discriminator_and_two_generator_updates():
+    model = small()
+    trainer = fit(model, make_batch(), steps=10)
+    assert trainer.global_step == 10
+    updates = [{int(state["step"]) for state in optimizer.state.values()} for optimizer in trainer.optimizers]
+    assert updates == [{10}, {2}]
+
+
+def test_before_the_generators_turn_only_the_discriminator_moves():
+    model = small()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, make_batch(), steps=4)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if name.startswith("discriminator.")}
+    assert all(parameter.grad is None for parameter in model.generator.parameters())
+
+
+def test_the_generators_turn_leaves_the_discriminator_alone():
+    class Watched(StarGAN):
+        def generator_loss(self, batch, target):
+            self.seen = {name: value.clone() for name, value in self.discriminator.state_dict().items()}
+            return super().generator_loss(batch, target)
+
+    model = Watched(attributes=["a", "b", "c"], n_critic=1, **SMALL)
+    fit(model, make_batch(), steps=1)
+    assert all(torch.equal(value, model.seen[name]) for name, value in model.discriminator.state_dict().items())
+
+
+def test_the_papers_learning_rate():
+    model = small()
+    scales = [model.lr_scale(step) for step in (0, 99_999, 100_000, 150_000, 200_000)]
+    assert model.hparams["lr"] == 1e-4 and scales == [1, 1, 1, 0.5, 0]
+    constant = small(phases=[Phase(steps=200_000)])  # what the authors' code does, but for a thousandth
+    assert constant.lr_scale(200_000) == 1
+
+
+def coloured_shapes(count=32, size=64):
+    """Class 0: reddish discs; class 1: bluish squares; each somewhere else, on a grey of its own."""
+    generator = torch.Generator().manual_seed(0)
+    row = torch.arange(size).float()
+    images = []
+    for index in range(count):
+        y, x, grey = torch.rand(3, generator=generator).tolist()
+        down, across = (row - 16 - 32 * y)[:, None].abs(), (row - 16 - 32 * x)[None].abs()
+        inside = torch.maximum(down, across) < 11 if index % 2 else (down.square() + across.square()).sqrt() < 13
+        colour = torch.tensor([-0.6, -0.4, 0.8] if index % 2 else [0.8, -0.4, -0.6])
+        images.append(torch.where(inside, colour[:, None, None], torch.tensor(grey - 0.5)))
+    label = torch.eye(2)[torch.arange(count) % 2]
+    image, index = torch.stack(images), torch.arange(count)
+    order = torch.randperm(count, generator=generator)
+    return {
+        "image": image,
+        "label": label,
+        "index": index,
+        "reference": image[order],
+        "reference_label": label[order],
+        "reference_index": order,
+    }
+
+
+@pytest.mark.slow
+def test_a_tiny_run_learns_to_reconstruct_and_to_classify():
+    batch = coloured_shapes()
+    settings = {"image_size": 64, "generator_width": 8, "discriminator_width": 8, "blocks": 1, "depth": 5}
+    model = small(2, one_hot=True, n_critic=1, lr=1e-3, phases=[Phase(steps=80)], **settings)
+
+    @torch.no_grad()
+    def rec():
+        return model.generator_loss(batch, model.sample_target(batch))["rec"].item()
+
+    start = rec()
+    fit(model, batch, steps=80, batch_size=8)
+    assert rec() < 0.9 * start
+    with torch.no_grad():
+        told = model.discriminator(batch["image"])[1].argmax(1)
+    assert (told == batch["label"].argmax(1)).float().mean() > 0.9
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "nearest"),
+    [(100, 6, "64 or 128"), (32, 6, "such as 64,"), (63, 5, "32 or 64"), (0, 2, "such as 4,")],
+)
+def test_an_image_size_must_suit_the_depth(size, depth, nearest):
+    with pytest.raises(ValueError, match=f"image_size {size} does not suit .* depth {depth}: .*{nearest}"):
+        small(image_size=size, depth=depth)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 18, 16), (1, 3, 16, 4), (1, 1, 16, 16), (3, 16, 16)])
+def test_translate_refuses_images_it_cannot_take(shape):
+    with pytest.raises(ValueError, match=r"multiples of 4 and at least 8, got \("):
+        small().translate(torch.zeros(shape), Target(label=torch.zeros(1, 3)))
+
+
+def test_translate_takes_other_sizes_than_the_discriminator():
+    model = small()
+    image, label = torch.zeros(1, 3, 32, 8), torch.zeros(1, 3)
+    assert model.translate(image, Target(label=label)).image.shape == image.shape
+    with pytest.raises(ValueError, match=r"takes images of 16x16, got .*same image_size"):
+        model.discriminator(image)
+
+
+@pytest.mark.parametrize("label", [None, torch.zeros(1, 2), torch.zeros(2, 3), torch.zeros(3)])
+def test_translate_refuses_labels_of_another_shape(label):
+    with pytest.raises(ValueError, match=r"must have shape \(1, 3\)"):
+        small().translate(torch.zeros(1, 3, 16, 16), Target(label=label))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 2.0, math.nan])
+def test_translate_refuses_labels_that_are_neither_0_nor_1(value):
+    with pytest.raises(ValueError, match=f"0 or 1 each, got {value:g}"):
+        small().translate(torch.zeros(1, 3, 16, 16), Target(label=torch.tensor([[1.0, value, 0.0]])))
+
+
+def test_an_unknown_adversary_is_refused():
+    with pytest.raises(ValueError, match="wgan-gp, vanilla, lsgan, got 'hinge'"):
+        small(gan_mode="hinge")
+
+
+def test_a_single_attribute_works():
+    model, batch = small(1), make_batch(width=1)
+    target = model.sample_target(batch)
+    for terms in (model.discriminator_loss(batch, target), model.generator_loss(batch, target)):
+        assert all(torch.isfinite(term) for term in terms.values())
+    fit(model, batch, steps=1)
