@@ -11,8 +11,8 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# CPUs with bf16 matrix units train about four times faster in mixed precision, others slower; GPUs choose for themselves.
-PRECISION ?= $(shell grep -qs amx_bf16 /proc/cpuinfo && echo bf16-mixed || echo 32-true)
+# Mixed precision pays where there are bf16 matrix units (GPUs; CPUs with AMX, about fourfold) and costs where not.
+PRECISION ?= $(shell { command -v nvidia-smi || grep -s amx_bf16 /proc/cpuinfo; } >/dev/null && echo bf16-mixed || echo 32-true)
 
 MODELS := $(basename $(notdir $(wildcard experiments/models/*.yaml)))
 DATASETS := $(basename $(notdir $(wildcard experiments/data/*.yaml)))
@@ -21,6 +21,11 @@ PAIR := $(wildcard experiments/$(MODEL)-$(DATA).yaml)
 known = $(if $(filter $(1),$(2)),,$(error $(3)=$(1) is unknown; known: $(2)))
 CONFIG = --config experiments/defaults.yaml --config experiments/data/$(DATA).yaml \
   --config experiments/models/$(MODEL).yaml $(addprefix --config ,$(PAIR))
+
+ifneq (,$(filter train,$(MAKECMDGOALS)))  # before anything is installed
+$(call known,$(MODEL),$(MODELS),MODEL)
+$(call known,$(DATA),$(DATASETS),DATA)
+endif
 
 .PHONY: help install train resume evaluate test check format bench-data clean
 .DEFAULT_GOAL := help
@@ -41,7 +46,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 train: $(INSTALLED)  ## train MODEL on DATA, then test it; needs nothing else
-	$(call known,$(MODEL),$(MODELS),MODEL)$(call known,$(DATA),$(DATASETS),DATA)
 	@$(BIN)/python -m translators fit $(CONFIG) --trainer.default_root_dir=$(RUN) --trainer.precision=$(PRECISION) \
 	  $(addprefix --data.init_args.root=,$(DATA_DIR)) $(addprefix --evaluate.init_args.judge=,$(JUDGE)) $(ARGS)
 
