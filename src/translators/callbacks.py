@@ -101,7 +101,7 @@ def _intermediates(translation: Translation) -> dict[str, Tensor]:
 def _sign(source: Tensor, target: Tensor, attribute: int) -> str:
     if torch.equal(source.cpu(), target.cpu()):
         return "="
-    return "+" if target[attribute] > source[attribute] else "−"
+    return "+" if target[attribute] > source[attribute] else "-"
 
 
 def _sheet(

@@ -164,6 +164,7 @@ def run(arguments: list[str] | None = None) -> int:
         ".*does not have many workers.*",
     ):  # true, and no concern here
         warnings.filterwarnings("ignore", message=message)
+    torch.set_flush_denormal(True)  # before any thread pool starts: CPUs take many times longer over denormal numbers
     try:
         cli = TranslatorCLI(
             save_config_callback=SaveTrainingConfig,

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from patches import Classes, Known, Patches, Photos, train_judge, trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from metrics import AttributeClassifier, Evaluate
+from metrics.callbacks import score, summary
+
+
+def report_of(folder, makes, data=None, judge=None):
+    trainer(folder, Evaluate(judge)).test(Known(makes), datamodule=data or Patches(), verbose=False)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_the_truth_scores_full_marks(judge, tmp_path, capsys):
+    report = report_of(tmp_path, "truth", judge=str(judge))
+    found = report["metrics"]
+    assert found["test/counterfactual/l1"] == found["test/counterfactual/inside_ratio"] == 0
+    assert found["test/counterfactual/outside_change"] == found["test/reconstruction_l1"] == 0
+    assert found["test/counterfactual/psnr"] == 100
+    assert found["test/counterfactual/ssim"] == pytest.approx(1, abs=1e-5)
+    assert found["test/target_accuracy"] == found["test/target_accuracy/Red"] == 1
+    assert found["test/kept_accuracy"] == found["test/judge_accuracy_on_real"] == 1
+    assert found["test/images_per_second"] == pytest.approx(40 / 1.5)  # 20 images, 2 edits; 3 batches of half a second
+    assert report["context"]["images"] == 20
+    assert report["context"]["edits"] == 40
+    assert report["context"]["judge"] == str(judge)
+    printed = capsys.readouterr().out
+    assert "the requested attribute is there     100.0%" in printed
+    assert str(tmp_path / "metrics.json") in printed
+
+
+def test_the_copy_scores_what_stands_beside_it_and_changes_nothing(judge, tmp_path):
+    found = report_of(tmp_path, "copy", judge=str(judge))["metrics"]
+    for name in ("l1", "psnr", "ssim", "inside_l1"):
+        assert found[f"test/counterfactual/{name}"] == found[f"test/counterfactual/{name}_copied"]
+        assert found[f"test/counterfactual/{name}/Blue"] == found[f"test/counterfactual/{name}_copied/Blue"]
+    assert found["test/counterfactual/inside_ratio"] == 1
+    assert found["test/counterfactual/outside_change"] == 0
+    assert found["test/target_accuracy"] == 0
+    assert found["test/kept_accuracy"] == 1
+
+
+def test_the_numbers_are_those_of_arithmetic(tmp_path):
+    found = report_of(tmp_path, "black")["metrics"]
+    data = Patches()
+    batch = data.batch("test", list(range(20)))
+    changes = []
+    for edit in (0, 1):
+        truth, mask = data.counterfactual("test", batch["index"], data.edits(batch["label"])[:, edit])
+        outside = (1 - mask).expand(-1, 3, -1, -1)
+        changes.append((((batch["image"] + 1) / 2 * outside).sum((1, 2, 3)) / outside.sum((1, 2, 3))).mean())
+        assert found[f"test/counterfactual/l1/{data.attributes[edit]}"] == pytest.approx(
+            ((truth + 1) / 2).mean().item()
+        )
+    assert found["test/counterfactual/outside_change"] == pytest.approx(torch.stack(changes).mean().item())
+    assert found["test/reconstruction_l1"] == pytest.approx(((batch["image"] + 1) / 2).mean().item())
+
+
+def test_an_edit_that_asks_for_what_is_there_does_not_count(tmp_path):
+    judge = train_judge(tmp_path, Classes())
+    report = report_of(tmp_path, "truth", Classes(), str(judge))
+    assert report["context"]["edits"] == 20  # of 40, the half that asks for the other class
+    assert report["metrics"]["test/target_accuracy"] > 0.9
+    assert not any("kept" in name for name in report["metrics"])
+
+
+def test_what_cannot_be_measured_is_absent(tmp_path, capsys):
+    found = report_of(tmp_path, "copy", Photos())["metrics"]
+    assert found == {
+        "test/reconstruction_l1": 0.0,
+        "test/reconstruction_l1/Red": 0.0,
+        "test/reconstruction_l1/Blue": 0.0,
+        "test/images_per_second": pytest.approx(40 / 1.5),
+    }
+    assert "requested attribute" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("makes", "data", "judged", "expected"),
+    [("copy", Patches, False, 1), ("truth", Patches, True, 0), ("copy", Photos, True, 1), ("copy", Photos, False, 0)],
+)
+def test_the_validation_score(judge, tmp_path, makes, data, judged, expected):
+    run = trainer(tmp_path, Evaluate(str(judge) if judged else None))
+    run.validate(Known(makes), datamodule=data(), verbose=False)
+    assert run.callback_metrics["val/score"] == expected
+    assert run.callback_metrics["val/reconstruction_l1"] == 0
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_score_that_is_no_number_is_never_the_best():
+    assert score({"reconstruction_l1": float("nan")}) == float("inf")
+    assert score({}) == float("inf")
+
+
+def test_the_score_is_there_when_the_best_checkpoint_is_chosen_and_the_judge_is_not_in_it(judge, tmp_path):
+    best = ModelCheckpoint(tmp_path, filename="best", monitor="val/score", mode="min")
+    run = trainer(
+        tmp_path, best, Evaluate(str(judge)), max_steps=2, num_sanity_val_steps=1, val_check_interval=1, max_epochs=1
+    )
+    run.fit(Known("copy"), datamodule=Patches())
+    assert best.best_model_score == 1
+    assert list(torch.load(best.best_model_path, weights_only=True)["state_dict"]) == ["weight"]
+
+
+def test_the_sanity_check_before_training_leaves_no_numbers(tmp_path):
+    run = trainer(tmp_path, Evaluate(), num_sanity_val_steps=1, check_val_every_n_epoch=2, max_epochs=1)
+    run.fit(Known("copy"), datamodule=Patches())
+    assert "val/score" not in run.callback_metrics
+
+
+def test_a_judge_of_other_attributes_is_refused_before_anything_runs(judge, tmp_path):
+    class Others(Patches):
+        attributes = ("Red", "Green")
+
+    with pytest.raises(ValueError, match=r"tells the attributes Red, Blue, but the data has the attributes Red, Green"):
+        report_of(tmp_path, "copy", Others(), str(judge))
+    with pytest.raises(ValueError, match=r"but the data has the classes Red, Blue"):
+        report_of(tmp_path, "copy", Classes(), str(judge))
+    with pytest.raises(FileNotFoundError, match="no judge at"):
+        report_of(tmp_path, "copy", judge=str(tmp_path / "none.ckpt"))
+
+
+def test_a_model_that_returns_no_translations_is_told_so(judge, tmp_path):
+    with pytest.raises(ValueError, match="AttributeClassifier returns no translations to evaluate"):
+        trainer(tmp_path, Evaluate()).test(AttributeClassifier.load(judge), datamodule=Patches(), verbose=False)
+
+
+def test_pictures_that_are_no_numbers_are_named_and_not_written(tmp_path):
+    class Broken(Known):
+        def test_step(self, batch, batch_idx):
+            outputs = self.translate("test", batch)
+            return {**outputs, "images": outputs["images"] * float("nan")}
+
+    with pytest.warns(UserWarning, match=r"not finite, and therefore left out: counterfactual/l1"):
+        trainer(tmp_path, Evaluate()).test(Broken("copy"), datamodule=Patches(), verbose=False)
+    found = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert "test/counterfactual/l1" not in found
+    assert found["test/reconstruction_l1"] == 0
+
+
+def test_the_summary_leaves_a_gap_where_an_attribute_was_not_measured(tmp_path):
+    found = {"target_accuracy": 0.5, "target_accuracy/A": 0.5}
+    lines = summary(found, ("A", "B"), 1, 1, tmp_path).splitlines()
+    assert any(line.split() == ["A", "0.500"] for line in lines)
+    assert any(line.split() == ["B", "-"] for line in lines)
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from metrics import AttributeClassifier, Evaluate
+from patches import Known, Patches, trainer
+
+folder, judge, devices = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+settings = {"devices": devices, "strategy": "ddp" if devices > 1 else "auto"}
+trainer(folder / "edits", Evaluate(judge), **settings).test(Known("black"), datamodule=Patches(size=22), verbose=False)
+run = trainer(folder / "judge", **settings)
+run.test(AttributeClassifier.load(judge), datamodule=Patches(size=22), verbose=False)
+"""
+
+
+def test_two_processes_measure_what_one_does(judge, tmp_path, monkeypatch):
+    here = Path(__file__)
+    monkeypatch.setenv("PYTHONPATH", f"{here.parents[2] / 'src'}:{here.parent}")
+    script = tmp_path / "measure.py"
+    script.write_text(TWO_PROCESSES)
+    for devices in ("1", "2"):
+        command = [sys.executable, str(script), str(tmp_path / devices), str(judge), devices]
+        subprocess.run(command, check=True, timeout=200, capture_output=True)
+    for kind in ("edits", "judge"):
+        one, two = (json.loads((tmp_path / devices / kind / "metrics.json").read_text()) for devices in ("1", "2"))
+        assert one["context"]["images"] == 22
+        assert {**one["context"]} == {**two["context"]}
+        for report in (one, two):
+            report["metrics"].pop("test/images_per_second", None)
+        assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-7)
