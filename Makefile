@@ -19,12 +19,16 @@ DATASETS := $(basename $(notdir $(wildcard experiments/data/*.yaml)))
 PAIR := $(wildcard experiments/$(MODEL)-$(DATA).yaml)
 
 known = $(if $(filter $(1),$(2)),,$(error $(3)=$(1) is unknown; known: $(2)))
+JUDGED = $(if $(JUDGE),"--evaluate.init_args.judge=$(JUDGE)")
 CONFIG = --config experiments/defaults.yaml --config experiments/data/$(DATA).yaml \
   --config experiments/models/$(MODEL).yaml $(addprefix --config ,$(PAIR))
 
 ifneq (,$(filter train,$(MAKECMDGOALS)))  # before anything is installed
 $(call known,$(MODEL),$(MODELS),MODEL)
 $(call known,$(DATA),$(DATASETS),DATA)
+endif
+ifneq (,$(filter resume evaluate,$(MAKECMDGOALS)))
+$(if $(wildcard $(RUN)/config.yaml),,$(error name a run folder: make $(MAKECMDGOALS) RUN=runs/<model>-<data>/<name>;   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
 
 .PHONY: help install train resume evaluate test check format bench-data clean
@@ -47,13 +51,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 train: $(INSTALLED)  ## train MODEL on DATA, then test it; needs nothing else
 	@$(BIN)/python -m translators fit $(CONFIG) --trainer.default_root_dir=$(RUN) --trainer.precision=$(PRECISION) \
-	  $(addprefix --data.init_args.root=,$(DATA_DIR)) $(addprefix --evaluate.init_args.judge=,$(JUDGE)) $(ARGS)
+	  $(if $(DATA_DIR),"--data.init_args.root=$(DATA_DIR)") $(JUDGED) $(ARGS)
 
 resume: $(INSTALLED)  ## go on with RUN=runs/…, bit for bit, from its newest intact checkpoint
 	@$(BIN)/python -m translators fit --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ARGS)
 
 evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with JUDGE=runs/…
-	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(addprefix --evaluate.init_args.judge=,$(JUDGE)) $(ARGS)
+	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(JUDGED) $(ARGS)
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

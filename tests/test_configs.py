@@ -1,0 +1,66 @@
+"""Every model, every dataset and every pair of them is a configuration that the command line takes."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+
+from translators import Phase, StarGAN
+from translators.cli import run
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+MODELS = sorted(path.stem for path in (EXPERIMENTS / "models").glob("*.yaml"))
+DATASETS = sorted(path.stem for path in (EXPERIMENTS / "data").glob("*.yaml"))
+
+
+def resolved(model: str, data: str, *more: str) -> dict:
+    """The configuration as ``make train`` puts it together, with every default filled in."""
+    files = [
+        EXPERIMENTS / "defaults.yaml",
+        EXPERIMENTS / "data" / f"{data}.yaml",
+        EXPERIMENTS / "models" / f"{model}.yaml",
+    ]
+    pair = EXPERIMENTS / f"{model}-{data}.yaml"
+    files += [pair] if pair.exists() else []
+    options = [option for file in files for option in ("--config", str(file))]
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.raises(SystemExit) as stopped:
+        run(["fit", *options, *more, "--print_config"])
+    assert stopped.value.code in (0, None), printed.getvalue()
+    return yaml.safe_load(printed.getvalue())
+
+
+def class_name(kind: str, name: str) -> str:
+    given = yaml.safe_load((EXPERIMENTS / kind / f"{name}.yaml").read_text())
+    return given[kind.removesuffix("s")]["class_path"].split(".")[-1]
+
+
+def test_there_are_models_and_datasets():
+    assert {"stargan", "stargan-quick"} <= set(MODELS)
+    assert {"synthetic", "lfw-expressions"} <= set(DATASETS)
+
+
+@pytest.mark.parametrize("data", DATASETS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_pair_parses(model, data):
+    config = resolved(model, data)
+    assert config["model"]["class_path"].split(".")[-1] == class_name("models", model)
+    assert config["data"]["class_path"].split(".")[-1] == class_name("data", data)
+    assert config["trainer"]["check_val_every_n_epoch"] is None
+
+
+def test_the_paper_is_the_default_of_the_class():
+    settings = resolved("stargan", "synthetic")["model"]["init_args"]
+    published = {"lr": 1e-4, "n_critic": 5, "lambda_cls": 1.0, "lambda_rec": 10.0, "lambda_gp": 10.0, "blocks": 6}
+    assert {name: settings[name] for name in published} == published
+    assert settings["phases"] is None  # which takes the paper's
+    assert StarGAN.schedule == (Phase(steps=200_000, decay=100_000),)
+
+
+def test_a_folder_and_a_judge_may_be_given():
+    """As ``make train DATA_DIR=… JUDGE=…`` does; neither needs to be there to be understood."""
+    more = "--data.init_args.root=/no/such/faces", "--evaluate.init_args.judge=/no/such/judge"
+    config = resolved("stargan", "lfw-expressions", *more)
+    assert config["data"]["init_args"]["root"] == "/no/such/faces"
+    assert config["evaluate"]["init_args"]["judge"] == "/no/such/judge"

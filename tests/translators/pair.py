@@ -1,0 +1,142 @@
+"""What two processes do together, in one go, since starting them takes longer than all of it.
+
+``python pair.py FOLDER`` is started twice, as processes 0 and 1 of 2; each writes what it found to FOLDER.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from tiny import ATTRIBUTES, SMALL, Poison, StarGANSGD, Tiny, TinyData, arguments, fit, quiet, weights
+from translators import checkpoints, stargan, strategy
+from translators.callbacks import LastCheckpoints
+from translators.cli import run
+from translators.strategy import ReplicatedStrategy
+
+TWO = {"devices": 2}
+
+
+def penalty_of_each_image(critic, real, fake):
+    """The penalty, at a place between real and fake that depends on the image and not on who draws it."""
+    return original_penalty(critic, real, fake, alpha=real.mean((1, 2, 3)).sigmoid())
+
+
+original_penalty = stargan.gradient_penalty
+
+
+def join(folder: Path, settings: dict, batch_size: int):
+    """Train a StarGAN in float64; the start is that of process 0, whatever the others have."""
+    stargan.gradient_penalty = penalty_of_each_image
+    try:
+        torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
+        model = StarGANSGD(ATTRIBUTES, n_critic=2, lr=0.02, accumulate=2, ema_decay=0.5, **SMALL)
+        data = TinyData(batch_size=batch_size, flip=True)
+        fit(model, folder, 8, data=data, precision="64-true", **settings)
+        with model.averaged():
+            average = weights(model.generator)
+        return {"weights": weights(model), "average": average}
+    finally:
+        stargan.gradient_penalty = original_penalty
+
+
+def joined(folder, rank):
+    return join(folder, {**TWO, "strategy": ReplicatedStrategy()}, batch_size=4)
+
+
+def poisoned(folder, rank):
+    """Only process 1 gets bad images; Adam, so that a step without a gradient would show."""
+    model = Tiny()
+    trainer = fit(model, folder, 5, callbacks=[Poison([2], rank=1)], strategy=ReplicatedStrategy(), **TWO)
+    counts = [int(next(iter(optimizer.state.values()))["step"]) for optimizer in trainer.optimizers]
+    return {"weights": weights(model), "updates": counts, "skipped": model._skipped, "global_step": trainer.global_step}
+
+
+def frozen(folder, rank):
+    """Phases that freeze and thaw, and a term that only process 0 has: a part without a gradient elsewhere."""
+
+    class Lopsided(Tiny):
+        def discriminator_loss(self, batch, target):
+            terms = super().discriminator_loss(batch, target)
+            if rank:
+                terms = {name: 0 * self.discriminator.first(batch["image"]).sum() for name in terms}
+            return terms
+
+    phases = [{"steps": 2, "learns": ("generator",)}, {"steps": 3}]
+    model = Lopsided(phases=[stargan.Phase(**phase) for phase in phases])
+    fit(model, folder, callbacks=[], strategy=ReplicatedStrategy(), **TWO)
+    return {"weights": weights(model)}
+
+
+def disagreeing(folder, rank):
+    model = Tiny()
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    strategy.assert_replicas_agree(model)
+    if rank:
+        model.generator.second.bias.data[0] += 1e-3
+    try:
+        strategy.assert_replicas_agree(model)
+    except RuntimeError as error:
+        return str(error)
+    return "nothing was noticed"
+
+
+def together(folder, *more: str, workers: int = 0) -> int:
+    with quiet() as printed:
+        status = run(arguments(folder, *more, devices=2, workers=workers))
+    (folder / f"printed-{distributed.get_rank()}.txt").write_text(printed.getvalue())
+    return status
+
+
+def uninterrupted(folder, rank):
+    return together(folder)
+
+
+def resumed(workers):
+    def resume(folder, rank):
+        killed = folder.parent / f"killed-2-{workers}"
+        return together(killed, f"--ckpt_path={killed}", workers=workers)
+
+    return resume
+
+
+def signalled(folder, rank):
+    """Only process 1 receives the signal."""
+    stop = ["--trainer.callbacks+=tiny.Signal", "--trainer.callbacks.step=5", "--trainer.callbacks.rank=1"]
+    return together(folder, *stop), checkpoints.newest(folder).name
+
+
+def kept(folder, rank):
+    fit(Tiny(), folder, 7, callbacks=[LastCheckpoints(every_n_steps=2)], strategy=ReplicatedStrategy(), **TWO)
+    distributed.barrier()  # only process 0 writes and removes
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+JOBS = {
+    "joined": joined,
+    "poisoned": poisoned,
+    "frozen": frozen,
+    "disagreeing": disagreeing,
+    "uninterrupted": uninterrupted,
+    "resumed-0": resumed(0),
+    "resumed-2": resumed(2),
+    "signalled": signalled,
+    "kept": kept,
+}
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    for name, job in JOBS.items():
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        rank = distributed.get_rank() if distributed.is_initialized() else None
+        found = job(place, rank)
+        torch.save(found, folder / f"{name}-{distributed.get_rank()}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

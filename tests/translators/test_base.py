@@ -1,0 +1,455 @@
+import copy
+import math
+
+import pytest
+import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
+from torch.optim import Adam
+
+import translators
+from tiny import ATTRIBUTES, SMALL, Poison, Snapshots, StarGANSGD, Tiny, TinyData, TinySGD, fit, weights
+from translators import Phase, StarGAN, Target, Translator
+from translators.base import DivergedError
+from translators.callbacks import LastCheckpoints
+from translators.checkpoints import AtomicCheckpointIO
+
+
+def same(one, other) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def difference(one, other) -> float:
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+def player(names, which) -> set[str]:
+    return {name for name in names if name.startswith(which)}
+
+
+def updates(trainer) -> list[int]:
+    """How often Adam moved the discriminator and the generator."""
+    return [int(next(iter(optimizer.state.values()))["step"]) for optimizer in trainer.optimizers]
+
+
+# ---------------------------------------------------------------------------------------------------------- iterations
+
+
+def test_the_generator_learns_on_every_n_critic_th_batch(tmp_path):
+    seen = Snapshots()
+    trainer = fit(Tiny(n_critic=5), tmp_path, 10, callbacks=[seen])
+    assert trainer.global_step == len(seen.batches) == 10
+    assert updates(trainer) == [10, 2]
+    assert [bool(player(seen.moved(step), "generator")) for step in range(10)] == [step in (4, 9) for step in range(10)]
+    assert all(player(seen.moved(step), "discriminator") for step in range(10))
+
+
+@pytest.mark.parametrize("n_critic", [1, 2, 3])
+def test_checkpoints_fall_on_every_multiple_of_their_interval(tmp_path, n_critic):
+    saved = []
+
+    class Recorder(AtomicCheckpointIO):
+        def save_checkpoint(self, checkpoint, path, storage_options=None):
+            saved.append(checkpoint["global_step"])
+            super().save_checkpoint(checkpoint, path, storage_options)
+
+    fit(Tiny(n_critic=n_critic), tmp_path, 10, callbacks=[LastCheckpoints(every_n_steps=3)], plugins=[Recorder()])
+    assert saved == [3, 6, 9, 10]
+
+
+def test_noise_is_a_function_of_seed_and_step(tmp_path):
+    class Noisy(Tiny):
+        def sample_target(self, batch):
+            self.drawn.append(torch.rand(()).item())
+            return super().sample_target(batch)
+
+    def draws(seed, before):
+        model = Noisy(seed=seed)
+        model.drawn = []
+        torch.manual_seed(before)
+        fit(model, tmp_path, 3)
+        return model.drawn
+
+    assert draws(0, before=1) == draws(0, before=2)
+    assert len({*draws(0, before=1), *draws(1, before=1)}) == 6
+
+
+# --------------------------------------------------------------------------------------------------------------- losses
+
+
+def test_terms_are_weighted_by_their_lambdas(tmp_path):
+    """One iteration of gradient descent, done again by hand: first the discriminator, then the generator against it."""
+    torch.manual_seed(0)
+    model = TinySGD(lr=0.1, lambda_cls=3.0, lambda_rec=7.0).double()
+    plain = copy.deepcopy(model)
+    seen = Snapshots()
+    fit(model, tmp_path, 1, callbacks=[seen], precision="64-true")
+    image, label, wanted = (seen.batches[0][name] for name in ("image", "label", "reference_label"))
+    g, d = plain.generator, plain.discriminator
+
+    (real, logits), (fake, _) = d(image), d(g(image, wanted).detach())
+    loss = ((real - 1) ** 2).mean() + (fake**2).mean() + 3 * ((logits - label) ** 2).mean()
+    descend(d, loss)
+    score, logits = d(g(image, wanted))
+    back = g(g(image, wanted), label)
+    loss = ((score - 1) ** 2).mean() + 3 * ((logits - wanted) ** 2).mean() + 7 * (back - image).abs().mean()
+    descend(g, loss)
+
+    assert difference(weights(model), weights(plain)) < 1e-14
+    assert seen.moved(0) == weights(model).keys()
+
+
+def descend(network, loss):
+    parameters = list(network.parameters())
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter -= 0.1 * gradient
+
+
+def test_the_unweighted_terms_are_logged(tmp_path):
+    class Heavy(Tiny):
+        def discriminator_loss(self, batch, target):
+            return {"adv": torch.tensor(4.0) + 0 * self.discriminator(batch["image"])[0].sum()}
+
+    trainer = fit(Heavy(), tmp_path, 1)
+    assert trainer.callback_metrics["discriminator/adv"] == 4
+    assert {name for name in trainer.callback_metrics if "/" in name} == {
+        "discriminator/adv",
+        "generator/adv",
+        "generator/cls",
+        "generator/rec",
+    }
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulating_parts_is_the_whole_batch(tmp_path, parts):
+    whole, split = (TinySGD(lr=0.1, accumulate=count) for count in (1, parts))
+    split.load_state_dict(whole.state_dict())
+    for model in (whole, split):
+        fit(model, tmp_path, 8, precision="64-true")
+    assert difference(weights(whole), weights(split)) < 1e-12
+
+
+def test_accumulate_must_divide_the_batch(tmp_path):
+    with pytest.raises(ValueError, match="accumulate=3 must divide the batch size, 4"):
+        fit(Tiny(accumulate=3), tmp_path, 1)
+
+
+@pytest.mark.parametrize("clip_norm", [1e-3, 1e3])
+def test_clip_norm_bounds_each_players_gradient(tmp_path, clip_norm):
+    """With a rate of 1 the weights move by the gradient."""
+    free, clipped = Snapshots(), Snapshots()
+    model = TinySGD(lr=1.0)
+    bounded = TinySGD(lr=1.0, clip_norm=clip_norm)
+    bounded.load_state_dict(model.state_dict())
+    fit(model, tmp_path, 1, callbacks=[free], precision="64-true")
+    fit(bounded, tmp_path, 1, callbacks=[clipped], precision="64-true")
+
+    def norm(snapshots, which="discriminator"):
+        before, after = snapshots.weights
+        return math.sqrt(sum((after[name] - before[name]).square().sum() for name in before if name.startswith(which)))
+
+    assert norm(clipped) == pytest.approx(min(norm(free), clip_norm), rel=1e-3)
+    assert norm(clipped, "generator") <= clip_norm * 1.0001
+
+
+# --------------------------------------------------------------------------------------------------------------- phases
+
+COURSE = [
+    Phase(2, name="critic", learns=("discriminator",)),
+    Phase(3, name="half", learns=("generator.first", "discriminator.second")),
+    Phase(2, name="all"),
+]
+
+
+def test_a_phase_moves_only_what_it_names(tmp_path):
+    seen, model = Snapshots(), Tiny(phases=COURSE)
+    trainer = fit(model, tmp_path, callbacks=[seen])
+    assert trainer.global_step == 7  # the run ends with its last phase
+    d, g = player(weights(model), "discriminator"), player(weights(model), "generator")
+    half = player(g, "generator.first") | player(d, "discriminator.second")
+    assert [seen.moved(step) for step in range(7)] == [d] * 2 + [half] * 3 + [d | g] * 2
+    assert model.phase.name == "all"
+
+
+def test_what_is_frozen_is_in_eval_mode_and_has_no_gradient(tmp_path):
+    modes = []
+
+    class Watching(Tiny):
+        def discriminator_loss(self, batch, target):
+            modes.append((self.phase.name, self.generator.first.training, self.generator.second.training))
+            return super().discriminator_loss(batch, target)
+
+    model = Watching(phases=COURSE[:2])
+    fit(model, tmp_path)
+    assert modes == [("critic", False, False)] * 2 + [("half", True, False)] * 3
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        "generator.first.weight",
+        "generator.first.bias",
+        "discriminator.second.weight",
+        "discriminator.second.bias",
+    }
+
+
+def test_max_steps_ends_a_run_before_its_phases_do(tmp_path):
+    assert fit(Tiny(phases=COURSE), tmp_path, 4).global_step == 4
+
+
+def test_adam_starts_afresh_in_each_phase(tmp_path):
+    trainer = fit(Tiny(phases=[Phase(4), Phase(3)]), tmp_path)
+    assert updates(trainer) == [3, 3]
+
+
+def test_a_phase_that_names_nothing_known_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"phase 'x' learns 'generator.third', which is no part of Tiny"):
+        fit(Tiny(phases=[Phase(2, name="x", learns=("generator.third",))]), tmp_path)
+
+
+def test_starGAN_learns_at_full_rate_for_half_of_its_iterations_and_stops_at_zero():
+    model = StarGAN(attributes=ATTRIBUTES, **SMALL)
+    scale = {step: model.lr_scale(step) for step in (0, 99_999, 100_000, 150_000, 199_999, 200_000)}
+    assert scale == pytest.approx({0: 1, 99_999: 1, 100_000: 1, 150_000: 0.5, 199_999: 1e-5, 200_000: 0})
+
+
+def test_the_rate_follows_the_step(tmp_path):
+    seen = Snapshots()
+    fit(Tiny(lr=0.4, phases=[Phase(3, decay=2), Phase(4, decay=4)]), tmp_path, callbacks=[seen])
+    assert seen.rates == pytest.approx([0.4, 0.4, 0.2, 0.4, 0.3, 0.2, 0.1])
+
+
+# --------------------------------------------------------------------------------------------------- the moving average
+
+
+def test_the_average_follows_its_recursion_and_leaves_the_weights_alone(tmp_path):
+    torch.manual_seed(0)
+    with_average, without = Tiny(n_critic=2, ema_decay=0.7, lr=0.01), Tiny(n_critic=2, lr=0.01)
+    without.load_state_dict(with_average.state_dict())
+    seen = Snapshots()
+    trainer = fit(with_average, tmp_path, 8, callbacks=[seen])
+    fit(without, tmp_path, 8)
+    assert same(weights(with_average), weights(without))
+
+    expected = None
+    for step in (1, 3, 5, 7):  # the generator's turns; the average starts as the first generator that has learnt
+        after = {name: seen.weights[step + 1][f"generator.{name}"].double() for name in weights(with_average.generator)}
+        expected = after if expected is None else {name: 0.7 * expected[name] + 0.3 * after[name] for name in after}
+    live = weights(with_average.generator)
+    with with_average.averaged():
+        inside = weights(with_average.generator)
+        assert not with_average.generator.training
+        assert not torch.is_grad_enabled()
+    assert difference(inside, expected) < 1e-6 < difference(live, expected)
+    assert same(weights(with_average.generator), live)
+    assert with_average.generator.training == without.generator.training
+    trainer.save_checkpoint(tmp_path / "step-0000008.ckpt")
+
+
+def test_averaged_gives_the_weights_back_after_an_error(tmp_path):
+    model = Tiny(ema_decay=0.5, lr=0.1)
+    fit(model, tmp_path, 3)
+    live = weights(model.generator)
+    with pytest.raises(ZeroDivisionError), model.averaged():
+        raise ZeroDivisionError
+    assert same(weights(model.generator), live)
+
+
+def test_validation_sees_the_average(tmp_path):
+    class Watching(Tiny):
+        def translate_edits(self, batch):
+            self.outputs = super().translate_edits(batch)
+            self.source = batch
+            return self.outputs
+
+    model = Watching(ema_decay=0.9, lr=0.1)
+    data = TinyData()
+    trainer = fit(model, tmp_path, 6, data=data)
+    trainer.test(model, data, verbose=False)
+    source, targets = model.source["image"], data.edits(model.source["label"])
+    assert torch.equal(model.outputs["targets"], targets)
+    assert model.outputs["seconds"] > 0
+    with model.averaged():
+        expected = [model.generator(source, label) for label in targets.unbind(1)]
+        back = [model.generator(image, model.source["label"]) for image in expected]
+    assert torch.equal(model.outputs["images"], torch.stack(expected, 1))
+    assert torch.equal(model.outputs["reconstructions"], torch.stack(back, 1))
+    assert not torch.allclose(model.outputs["images"][:, 0], model.generator(source, targets[:, 0]))
+
+
+def test_load_gives_the_averaged_generator_in_eval_mode(tmp_path):
+    model = StarGAN(attributes=ATTRIBUTES, n_critic=1, ema_decay=0.9, lr=0.01, **SMALL)
+    fit(model, tmp_path, 5).save_checkpoint(tmp_path / "checkpoints" / "step-0000005.ckpt")
+    image, label = torch.rand(2, 3, 16, 16) * 2 - 1, torch.eye(2)
+    for loaded in (Translator.load(str(tmp_path)), StarGAN.load(str(tmp_path / "checkpoints" / "step-0000005.ckpt"))):
+        assert type(loaded) is StarGAN
+        assert not loaded.training
+        assert loaded.attributes == ATTRIBUTES
+        with model.averaged():
+            assert torch.equal(loaded(image, Target(label=label)).image, model(image, Target(label=label)).image)
+        assert same(weights(loaded.discriminator), weights(model.discriminator))
+
+
+# ------------------------------------------------------------------------------------------------- what is not finite
+
+
+def test_a_batch_of_nan_is_skipped_and_counted(tmp_path):
+    seen = Snapshots()
+    model = Tiny()
+    trainer = fit(model, tmp_path, 6, callbacks=[Poison([3]), seen])
+    assert trainer.global_step == 6
+    assert [bool(seen.moved(step)) for step in range(6)] == [True, True, True, False, True, True]
+    assert updates(trainer) == [5, 5]
+    assert trainer.callback_metrics["skipped_updates"] == 2  # one of each player
+    assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_skipped_too(tmp_path):
+    class Cusp(Tiny):
+        def discriminator_loss(self, batch, target):
+            terms = super().discriminator_loss(batch, target)
+            if self.global_step == 2:
+                terms["cls"] = (0 * self.discriminator(batch["image"])[1].sum()).sqrt()  # 0, of infinite slope
+            return terms
+
+    seen = Snapshots()
+    fit(Cusp(), tmp_path, 4, callbacks=[seen])
+    assert [bool(player(seen.moved(step), "discriminator")) for step in range(4)] == [True, True, False, True]
+
+
+def test_too_many_in_a_row_stop_training_and_name_the_last_checkpoint(tmp_path):
+    model = Tiny(max_skipped=4)
+    with pytest.raises(DivergedError, match=r"4 discriminator updates in a row.*step-0000008\.ckpt") as stopped:
+        fit(model, tmp_path, 20, callbacks=[Poison([1, 3, *range(5, 20)]), LastCheckpoints(every_n_steps=4)])
+    assert "stopped at iteration" in str(stopped.value)
+    assert "discriminator/adv = nan" in str(stopped.value)
+    assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_a_generator_that_alone_diverges_stops_training_too(tmp_path):
+    class Half(Tiny):
+        def generator_loss(self, batch, target):
+            return {name: term / 0 for name, term in super().generator_loss(batch, target).items()}
+
+    with pytest.raises(DivergedError, match="generator/adv"):
+        fit(Half(max_skipped=3), tmp_path, 20)
+
+
+def test_divergence_before_any_checkpoint_says_so(tmp_path):
+    with pytest.raises(DivergedError, match="No checkpoint had been written yet"):
+        fit(Tiny(max_skipped=2), tmp_path, 20, callbacks=[Poison(list(range(20)))])
+
+
+# ------------------------------------------------------------------------------------------------ precision and layout
+
+
+def test_bf16_trains_with_the_penalty_in_float32(tmp_path):
+    model = StarGAN(attributes=ATTRIBUTES, n_critic=1, **SMALL)
+    dtypes = []
+    model.discriminator.conv1.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    trainer = fit(model, tmp_path, 2, precision="bf16-mixed")
+    one_iteration = [torch.bfloat16, torch.float32, torch.bfloat16]  # the critic's scores, its penalty, the generator's
+    assert dtypes == one_iteration * 2
+    assert math.isfinite(trainer.callback_metrics["discriminator/gp"])
+    assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    assert updates(trainer) == [2, 2]
+
+
+class TestHalfPrecision:
+    """float16 with a loss scaler, which also exists on the CPU."""
+
+    def half(self):
+        return MixedPrecision("16-mixed", device="cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**8))
+
+    def run(self, model, folder, steps, *callbacks):
+        return fit(model, folder, steps, callbacks=callbacks, plugins=[self.half(), AtomicCheckpointIO()])
+
+    def test_clips_what_the_scaler_has_unscaled(self, tmp_path):
+        seen = Snapshots()
+        self.run(TinySGD(lr=1.0, clip_norm=1e-2), tmp_path, 2, seen)
+        before, after = seen.weights[:2]
+        d = player(before, "discriminator")
+        norm = math.sqrt(sum((after[name] - before[name]).square().sum() for name in d))
+        assert norm == pytest.approx(1e-2, rel=1e-2)
+
+    def test_counts_iterations(self, tmp_path):
+        trainer = self.run(Tiny(n_critic=2), tmp_path, 4)
+        assert trainer.global_step == 4
+        assert updates(trainer) == [4, 2]
+
+    def test_skips_a_batch_of_nan(self, tmp_path):
+        seen = Snapshots()
+        trainer = self.run(Tiny(), tmp_path, 5, Poison([2]), seen)
+        assert [bool(seen.moved(step)) for step in range(5)] == [True, True, False, True, True]
+        assert trainer.global_step == 5
+
+    def test_trains_while_a_player_is_frozen(self, tmp_path):
+        seen = Snapshots()
+        phases = [Phase(2, learns=("generator",)), Phase(2, learns=("discriminator",))]
+        trainer = self.run(Tiny(phases=phases), tmp_path, -1, seen)
+        moved = [{name.split(".")[0] for name in seen.moved(step)} for step in range(4)]
+        assert moved == [{"generator"}] * 2 + [{"discriminator"}] * 2
+        assert trainer.global_step == 4
+
+
+def test_channels_last_changes_the_layout_and_nothing_else(tmp_path):
+    seen = Snapshots()
+    plain, laid_out = (StarGANSGD(attributes=ATTRIBUTES, channels_last=on, lr=0.01, **SMALL) for on in (False, True))
+    laid_out.load_state_dict(plain.state_dict())
+    fit(plain, tmp_path, 5, precision="64-true")
+    fit(laid_out, tmp_path, 5, callbacks=[seen], precision="64-true")
+    assert laid_out.generator.main[3].weight.is_contiguous(memory_format=torch.channels_last)
+    assert seen.batches[0]["image"].is_contiguous(memory_format=torch.channels_last)
+    assert difference(weights(plain), weights(laid_out)) < 1e-10
+
+
+def test_compiled_players_train_like_plain_ones(tmp_path, monkeypatch):
+    """Through the compiler's front and its autograd, where double backward breaks, without its slow code generator."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compile_module(module, backend="aot_eager"))
+    small = {**SMALL, "depth": 1, "generator_width": 2}
+    plain, compiled = (StarGANSGD(ATTRIBUTES, compile=on, n_critic=1, lr=0.01, **small) for on in (False, True))
+    compiled.load_state_dict(plain.state_dict())
+    for model in (plain, compiled):
+        fit(model, tmp_path, 1)
+    assert compiled.generator._compiled_call_impl is not None
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    assert difference(weights(plain), weights(compiled)) < 1e-5
+
+
+# -------------------------------------------------------------------------------------------------------- construction
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"attributes": ()}, "attributes is empty"),
+        ({"n_critic": 0}, "n_critic must be at least 1, got 0"),
+        ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"max_skipped": 0}, "max_skipped must be at least 1"),
+        ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\), got 1.0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Tiny(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"), [({"steps": 0}, "steps must be at least 1"), ({"steps": 5, "decay": 6}, r"0\.\.5")]
+)
+def test_impossible_phases_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Phase(**settings)
+
+
+def test_both_players_have_adam_with_the_given_settings(tmp_path):
+    model = Tiny(lr=0.003, betas=(0.4, 0.99))
+    trainer = fit(model, tmp_path, 1)
+    assert [type(optimizer) for optimizer in trainer.optimizers] == [Adam, Adam]
+    assert {(group["lr"], group["betas"]) for o in trainer.optimizers for group in o.param_groups} == {
+        (0.003, (0.4, 0.99))
+    }
+
+
+def test_names_are_imported_when_asked_for_and_unknown_ones_refused():
+    assert translators.StarGAN is StarGAN
+    with pytest.raises(AttributeError, match="no attribute 'CarGAN'"):
+        translators.CarGAN  # noqa: B018
