@@ -159,19 +159,17 @@ class ImageDataModule(LightningDataModule, ABC):
         """Batches from the trainer's step on, as many as it wants; without a trainer, the first epoch."""
         samples = self.samples("train")
         rank, world = self._rank_and_world()
-        return self._loader(
-            samples,
-            StepBatches(
-                samples.labels.numpy(),
-                self.batch_size,
-                self.seed,
-                self.balance,
-                rank,
-                world,
-                start=self._first_step,
-                total=self._last_step,
-            ),
+        batches = StepBatches(
+            samples.labels.numpy(),
+            self.batch_size,
+            self.seed,
+            self.balance,
+            rank,
+            world,
+            start=self._first_step,
+            total=self._last_step,
         )
+        return self._loader(samples, batches, self.num_workers)
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """The validation split, each row once and in order."""
@@ -210,14 +208,18 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _held_out(self, split: Split) -> DataLoader[dict[str, Tensor]]:
         samples = self.samples(split)
-        return self._loader(samples, RowBatches(len(samples), self.batch_size, self.seed, *self._rank_and_world()))
+        batches = RowBatches(len(samples), self.batch_size, self.seed, *self._rank_and_world())
+        # Forking workers while those of training run can deadlock in CPython; from a cache they would gain little.
+        return self._loader(samples, batches, 0 if self.cache_dir else self.num_workers)
 
-    def _loader(self, samples: Samples, batches: StepBatches | RowBatches) -> DataLoader[dict[str, Tensor]]:
+    def _loader(
+        self, samples: Samples, batches: StepBatches | RowBatches, num_workers: int
+    ) -> DataLoader[dict[str, Tensor]]:
         return DataLoader(
             samples,
             batch_sampler=batches,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
         )

@@ -171,34 +171,39 @@ class Progress(TQDMProgressBar):
         return short
 
 
-class LastCheckpoints(ModelCheckpoint):
-    """Keeps the last two checkpoints, ``checkpoints/step-….ckpt``, and writes one when training ends.
+class LastCheckpoints(Callback):
+    """Keeps the last two checkpoints written, ``checkpoints/step-….ckpt``; one of them when training ends.
 
     Args:
         every_n_steps: iterations between two checkpoints.
     """
 
-    def __init__(self, every_n_steps: int = 1000) -> None:
-        super().__init__(
-            filename="step-{step:07d}",
-            monitor="step",
-            mode="max",
-            save_top_k=2,
-            every_n_train_steps=every_n_steps,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,  # a step has one file: what is written again replaces a damaged one
-        )
+    keep = 2
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Into the run folder, whichever loggers there are."""
-        self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")
-        super().setup(trainer, pl_module, stage)
+    def __init__(self, every_n_steps: int = 1000) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save at every multiple."""
+        if trainer.global_step % self.every_n_steps == 0:
+            self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The end is worth keeping, whether or not it falls on an interval."""
-        super().on_train_end(trainer, pl_module)
-        if self._last_global_step_saved != trainer.global_step:
-            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        """The end is worth keeping, whether or not it falls on a multiple, and a stop by a signal too."""
+        if trainer.global_step % self.every_n_steps:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        folder = Path(trainer.default_root_dir) / "checkpoints"
+        trainer.save_checkpoint(folder / f"step-{trainer.global_step:07d}.ckpt")
+        if trainer.is_global_zero:
+            written = sorted(folder.glob("step-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+            for path in written[: -self.keep]:
+                path.unlink()
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -219,7 +224,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class StopOnSignal(Callback):
-    """SIGTERM or Ctrl-C ends the current iteration, writes a checkpoint on all processes together, then stops.
+    """SIGTERM or Ctrl-C lets all processes end the current iteration together, then training, with a checkpoint.
 
     A second signal ends the process at once.
     """
@@ -248,9 +253,7 @@ class StopOnSignal(Callback):
         """Decide together: a signal may have reached only one process."""
         if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
             self.received = self.received or signal.SIGTERM
-            path = Path(trainer.default_root_dir) / "checkpoints" / f"step-{trainer.global_step:07d}.ckpt"
-            trainer.save_checkpoint(path)
-            rank_zero_info(f"\nStopped by a signal after iteration {trainer.global_step}; everything is in {path}")
+            rank_zero_info(f"\nStopping after iteration {trainer.global_step}, with a checkpoint")
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -160,9 +160,11 @@ def run(arguments: list[str] | None = None) -> int:
     }
     for message in (
         ".*LeafSpec.*",
-        ".*pre-optimization state.*",
         ".*does not have many workers.*",
-    ):  # true, and no concern here
+        ".*dataloader you're using is not resumable.*",  # the batch sampler is: it starts at the trainer's step
+        ".*on_after_batch_transfer.*",
+        ".*wandb.api.* deprecated.*",
+    ):  # said by libraries, and no concern of the user's
         warnings.filterwarnings("ignore", message=message)
     torch.set_flush_denormal(True)  # before any thread pool starts: CPUs take many times longer over denormal numbers
     try:
