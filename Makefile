@@ -36,7 +36,7 @@ endif
 
 help:  ## this list
 	@echo "make VERB [NAME=value …]"; echo
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  \1|/' | column -t -s '|'
+	@sed -nE 's/^([a-z-]+):.*## */\1|/p' Makefile | while IFS='|' read verb what; do printf '  %-12s%s\n' "$$verb" "$$what"; done
 	@echo; echo "  MODEL=  $(MODELS)"; echo "  DATA=   $(DATASETS)"
 	@echo "  DATA_DIR=folder of the dataset   JUDGE=run folder of a judge   NAME=of the run"
 	@echo '  ARGS="…" any option of the command line, such as --trainer.max_steps=1000'
@@ -44,7 +44,7 @@ help:  ## this list
 install: $(INSTALLED)  ## set up .venv with everything the project needs
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; if you have another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
@@ -72,7 +72,7 @@ format: $(INSTALLED)  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 
 bench-data: $(INSTALLED)  ## images per second from DATA_DIR, decoded each time and from the cache
-	$(BIN)/python experiments/bench_data.py $(DATA_DIR)
+	$(BIN)/python experiments/bench_data.py $(if $(DATA_DIR),"$(DATA_DIR)")
 
 clean:  ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -66,11 +67,12 @@ def _usable(path: Path, count: int) -> bool:
     if not path.exists():
         return False
     try:
-        pixels = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError) as error:
+        pixels = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, EOFError, TokenError) as error:
         print(f"the cache {path} is damaged ({error}) and will be built again")
         return False
-    return pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == count
+    size = pixels.shape[1] if pixels.ndim == 4 else 0
+    return pixels.dtype == np.uint8 and pixels.shape == (count, size, size, 3) and size > 0
 
 
 def _build(records: Records, path: Path) -> None:

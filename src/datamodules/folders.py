@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -66,7 +67,9 @@ class DomainFolders(ImageDataModule):
 
 
 class FolderRecords(Records):
-    """The pictures of some domain folders, domain by domain, sorted by name.
+    """The pictures of some domain folders: the first of each by name, then the second of each, and so on.
+
+    So the first rows show every domain, which is what a limited validation and a picture grid look at.
 
     Raises:
         FileNotFoundError: if a domain has no picture.
@@ -76,19 +79,24 @@ class FolderRecords(Records):
         self.folder, self.size = folder, size
         _notice(folder, [path for path in _files(folder) if path.suffix.lower() in SUFFIXES], "outside every domain")
         found = [_pictures(folder / domain) for domain in domains]
-        self.paths = [str(path) for paths in found for path in paths]
-        self.labels = np.eye(len(domains), dtype=np.float32).repeat([len(paths) for paths in found], axis=0)
+        dealt = sorted((turn, domain, path) for domain, paths in enumerate(found) for turn, path in enumerate(paths))
+        self.paths = [str(path) for _, _, path in dealt]
+        self.labels = np.eye(len(domains), dtype=np.float32)[[domain for _, domain, _ in dealt]]
 
     def read(self, row: int) -> np.ndarray:
         """Decode one file; raises ``images.UnreadableImage``, naming it."""
         return read_image(Path(self.paths[row]), self.size)
 
     def fingerprint(self) -> str:
-        """Over the decoder's version, the size, and each file's place under the split, length and time."""
-        digest = hashlib.sha256(f"{DECODER} {self.size}".encode())
+        """Over the decoder's version, the size, the split's name, and each file's place under it, length and times.
+
+        The time of the last change of status counts too: a copy may take another file's time of writing along.
+        """
+        digest = hashlib.sha256(f"{DECODER} {self.size} {self.folder.name}".encode())
         for path in map(Path, self.paths):
             status = path.stat()
-            digest.update(f"\0{path.relative_to(self.folder)}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+            facts = (path.relative_to(self.folder), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            digest.update(os.fsencode("".join(f"\0{fact}" for fact in facts)))
         return digest.hexdigest()[:32]
 
 
@@ -106,6 +114,8 @@ def _check_layout(root: Path) -> None:
         raise FileNotFoundError(f"{root} is a child of the right folder: use {right}")
     if below := sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if _is_root(path)):
         raise FileNotFoundError(f"{root} is a parent of the right folder: use {' or '.join(map(str, below[:8]))}")
+    if splits := [name for name in SPLITS if (root / name).is_dir()]:
+        raise FileNotFoundError(f"{root} has {', '.join(splits)}, but no folder for each domain inside; {layout}")
     held = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
     raise FileNotFoundError(f"{root} has no train folder ({layout}); it holds {held}")
 
@@ -125,13 +135,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    files = _files(folder)
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    pictures = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     if not pictures:
         below = _subfolders(folder)
         hint = f"; folders inside it ({', '.join(below[:4])}) are not searched" if below else ""
         raise FileNotFoundError(f"the domain {folder} has no picture ({', '.join(sorted(SUFFIXES))}){hint}")
-    _notice(folder, sorted(set(files) - set(pictures)), "not pictures")
+    _notice(folder, sorted(set(folder.iterdir()) - set(pictures)), "not pictures")
     return pictures
 
 

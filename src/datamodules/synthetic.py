@@ -143,7 +143,7 @@ class SyntheticFaces(ImageDataModule):
     ) -> None:
         super().__init__(**loading)
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
-        self.attributes = chosen(attributes or default, ATTRIBUTES, "attribute")
+        self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")
         groups = (tuple(name for name in self.attributes if name in group) for group in EXCLUSIVE)
         self.exclusive = tuple(group for group in groups if len(group) > 1)
         self.population, self.sizes = population, dict(zip(SPLITS, (train_size, val_size, test_size), strict=True))

@@ -76,7 +76,12 @@ class EditAccuracy(Averages):
 
 
 def correct(probability: Tensor, label: Tensor, one_hot: bool) -> Tensor:
-    """Whether a judge is right: booleans, (N, K) for attributes, (N, 1) for classes. Both arguments (N, K)."""
+    """Whether a judge is right: booleans, (N, K) for attributes, (N, 1) for classes. Both arguments (N, K).
+
+    About a picture that holds NaN it sees nothing, and is wrong.
+    """
+    seen = ~probability.isnan()
     if one_hot:
-        return probability.argmax(dim=1, keepdim=True) == label.argmax(dim=1, keepdim=True)
-    return (probability > 0.5) == (label > 0.5)
+        right = probability.argmax(dim=1, keepdim=True) == label.argmax(dim=1, keepdim=True)
+        return right & seen.all(dim=1, keepdim=True)
+    return ((probability > 0.5) == (label > 0.5)) & seen

@@ -46,10 +46,12 @@ def write_report(folder: str | os.PathLike[str], metrics: Mapping[str, float], c
 
 def context_of(trainer: Trainer, split: str, images: int) -> dict[str, Any]:
     """What every report says of its run: the data, how many images, the seed, the weights and the code."""
-    data = getattr(trainer, "datamodule", None)
+    data: Any = getattr(trainer, "datamodule", None)
     return {
         "model": type(trainer.lightning_module).__name__,
         "data": type(data).__name__,
+        "root": str(getattr(data, "root", "")) or None,  # None: the data comes from no folder
+        "attributes": list(getattr(data, "attributes", ())),
         "split": split,
         "images": images,
         "image_size": getattr(data, "image_size", None),

@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -72,8 +73,10 @@ class Translator(LightningModule, ABC):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not attributes:
-            raise ValueError("attributes is empty: a translator needs at least one attribute to change")
+        if isinstance(attributes, str) or not attributes:
+            raise ValueError(f"attributes must be a list of names, at least one to change, got {attributes!r}")
+        if phases is not None and not phases:
+            raise ValueError("phases is empty: give at least one, or none at all for the paper's")
         for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -157,7 +160,7 @@ class Translator(LightningModule, ABC):
             self.manual_backward(total)
             for name, term in terms.items():
                 means[name] = means.get(name, 0) + term.detach() / len(parts)
-        averaged = strategy.average(torch.stack([term.double() for term in means.values()]))
+        averaged = strategy.average(torch.stack([term.to(self.dtype) for term in means.values()]))
         return dict(zip(means, averaged, strict=True))
 
     def _finite(self, player: str, terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> bool:
@@ -205,6 +208,10 @@ class Translator(LightningModule, ABC):
         if stage == "fit":
             loop = self.trainer.fit_loop.epoch_loop
             total = sum(phase.steps for phase in self.phases)
+            if loop.max_steps > total:
+                rank_zero_warn(
+                    f"max_steps is {loop.max_steps}, but the phases end after {total} iterations: so will this"
+                )
             loop.max_steps = total if loop.max_steps < 0 else min(loop.max_steps, total)
             if self.hparams["compile"]:
                 self.generator.compile()
@@ -220,9 +227,12 @@ class Translator(LightningModule, ABC):
         return [Adam(player.parameters(), **settings) for player in (self.discriminator, self.generator)]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here, where a loss scaler has already unscaled the gradients."""
+        """Clip here, where a loss scaler has already unscaled the gradients.
+
+        Not by Lightning's ``clip_gradients``: under any mixed precision it refuses a fused optimizer.
+        """
         if self.hparams["clip_norm"]:
-            self.clip_gradients(optimizer, self.hparams["clip_norm"], "norm")
+            nn.utils.clip_grad_norm_(_parameters(optimizer), self.hparams["clip_norm"])
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Lay the images out like the weights."""
@@ -295,6 +305,7 @@ class Translator(LightningModule, ABC):
             for module, mode in training.items():
                 module.training = mode
 
+    @torch.inference_mode(False)  # what is moved in there could not be learnt with any more
     def _swap_average(self) -> None:
         for name, parameter in self.generator.named_parameters():
             if name in self._average:
@@ -318,8 +329,13 @@ class Translator(LightningModule, ABC):
         Returns:
             ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], and ``seconds``, the
             time that the B x E forward translations took.
+        Raises:
+            ValueError: if the trainer has no datamodule.
         """
-        targets = cast(Any, self.trainer).datamodule.edits(batch["label"])
+        data = cast(Any, self.trainer).datamodule
+        if data is None:
+            raise ValueError("which edits to show is the datamodule's to say: give the trainer one, not bare loaders")
+        targets = data.edits(batch["label"])
         images, reconstructions, seconds = [], [], 0.0
         source = Target(label=batch["label"], reference=batch["image"])
         with self.averaged():

@@ -150,14 +150,17 @@ class Progress(TQDMProgressBar):
         self.train_progress_bar.set_description("Training")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; and say the bar's end here too, as Lightning starts no epoch in a run that is resumed."""
         super().on_train_start(trainer, pl_module)
         self._since = (trainer.global_step, time.perf_counter())
+        self.train_progress_bar.reset(trainer.num_training_batches)
+        self.train_progress_bar.initial = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        self.train_progress_bar.set_description("Training")
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The logged terms under short names, and the rate."""
+        """The rate, first as a narrow terminal cuts the end off, and the logged terms under short names."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         short = {
@@ -167,7 +170,7 @@ class Progress(TQDMProgressBar):
         batch_size = getattr(cast(Any, trainer).datamodule, "batch_size", None)
         if batch_size and trainer.global_step > steps:
             images = (trainer.global_step - steps) * batch_size * trainer.world_size
-            short["img/s"] = f"{images / (time.perf_counter() - start):.0f}"
+            short = {"img/s": f"{images / (time.perf_counter() - start):.0f}", **short}
         return short
 
 
@@ -251,11 +254,16 @@ class StopOnSignal(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Decide together: a signal may have reached only one process."""
-        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
-            self.received = self.received or signal.SIGTERM
+        if self._anywhere(trainer):
             rank_zero_info(f"\nStopping after iteration {trainer.global_step}, with a checkpoint")
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back."""
+        """Give the signals back; all processes go on alike, even where one came after the last iteration."""
         self._restore()
+        self._anywhere(trainer)
+
+    def _anywhere(self, trainer: Trainer) -> bool:
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or signal.SIGTERM
+        return self.received is not None

@@ -111,9 +111,8 @@ def newest(folder: str | os.PathLike[str]) -> Path:
         FileNotFoundError: if the folder has no intact checkpoint; damaged ones are named.
     """
     folder = Path(folder)
-    numbered = {
-        int(found[1]): path for path in folder.rglob("step-*.ckpt") if (found := re.search(r"step-(\d+)", path.name))
-    }
+    files = [*folder.glob("step-*.ckpt"), *folder.glob("checkpoints/step-*.ckpt")]  # no deeper: another run's
+    numbered = {int(found[1]): path for path in files if (found := re.search(r"step-(\d+)", path.name))}
     refused = []
     for step in sorted(numbered, reverse=True):
         try:

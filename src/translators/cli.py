@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,25 @@ class TranslatorCLI(LightningCLI):
         """Nothing: a checkpoint brings weights and state, but does not overrule what the user configures."""
 
     def before_instantiate_classes(self) -> None:
-        """A run folder may be named in place of a checkpoint: its newest intact one is meant."""
+        """A run folder may be named in place of a checkpoint: its newest intact one is meant.
+
+        Raises:
+            ValueError: if the run is to be counted in epochs, or would be mixed up with another.
+        """
         config = self.config[self.subcommand]
+        if config.trainer.max_epochs != -1:
+            raise ValueError(
+                "a run is counted in iterations, not in epochs: in place of trainer.max_epochs set trainer.max_steps, "
+                "or the phases of the model"
+            )
         if config.get("ckpt_path"):
             config.ckpt_path = str(checkpoints.resolve(config.ckpt_path))
+        elif self.subcommand == "fit" and list(Path(config.trainer.default_root_dir or ".").glob("checkpoints/*.ckpt")):
+            folder = config.trainer.default_root_dir
+            raise ValueError(
+                f"{folder} holds a run already: go on with it (make resume RUN={folder}), or give this one a NAME of "
+                "its own"
+            )
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """The trainer, with the run folder's loggers and, for a translator in several processes, plain replicas."""
@@ -68,7 +85,7 @@ class TranslatorCLI(LightningCLI):
                 **config,
                 "callbacks": list(config["callbacks"] or []),
                 "plugins": [*(config["plugins"] or []), checkpoints.AtomicCheckpointIO()],
-                "logger": loggers(config["default_root_dir"]),
+                "logger": loggers(config["default_root_dir"]) if config["logger"] is None else config["logger"],
             }
             named = [callback for callback in callbacks if callback]  # a configuration may set one to null
             return super(TranslatorCLI, self)._instantiate_trainer({**wanted, **settings}, named)
@@ -133,10 +150,9 @@ def _closing_words(folder: Path, finished: bool) -> str:
     ]
     if not finished:
         lines.append(f"  make resume RUN={folder}    go on where it stopped")
-    lines += [
-        "  make help                      every verb, model and dataset",
-        f"  wandb sync {folder}/wandb/offline-run-*    send an offline run to Weights & Biases",
-    ]
+    lines.append("  make help                      every verb, model and dataset")
+    if list(folder.glob("wandb/offline-run-*")):
+        lines.append(f"  .venv/bin/wandb sync {folder}/wandb/offline-run-*    send this run to Weights & Biases")
     return "\n".join(lines)
 
 
@@ -148,24 +164,32 @@ def _sentence(error: BaseException) -> str:
     return text.rstrip().rsplit("\n", 1)[-1] if text.startswith("Caught ") else text
 
 
+def _is_other_than(chatter: str, record: logging.LogRecord) -> bool:
+    return chatter not in record.getMessage()
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status.
 
     What the user can mend (a missing folder, a wrong name, a damaged checkpoint, a full disk, divergence) ends in one
     sentence; the traceback goes to a file.
     """
-    parser_settings: dict[str, Any] = {
-        "allow_abbrev": False,
-        "usage": "python -m translators VERB [options]   (--help explains)",
-    }
+    strict = {"allow_abbrev": False}
+    command = dict.fromkeys(("prog", "usage"), "python -m translators")
     for message in (
         ".*LeafSpec.*",
         ".*does not have many workers.*",
-        ".*dataloader you're using is not resumable.*",  # the batch sampler is: it starts at the trainer's step
+        ".*your dataloader is not resumable.*",  # the batch sampler is: it starts at the trainer's step
         ".*on_after_batch_transfer.*",
-        ".*wandb.api.* deprecated.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*is smaller than the logging interval.*",
     ):  # said by libraries, and no concern of the user's
         warnings.filterwarnings("ignore", message=message)
+    for source, chatter in (
+        ("pytorch_lightning.utilities.rank_zero", "Tip:"),
+        ("pytorch_lightning.trainer.connectors.checkpoint_connector", "`weights_only` was not set"),
+    ):
+        logging.getLogger(source).addFilter(partial(_is_other_than, chatter))
     torch.set_flush_denormal(True)  # before any thread pool starts: CPUs take many times longer over denormal numbers
     try:
         cli = TranslatorCLI(
@@ -177,8 +201,12 @@ def run(arguments: list[str] | None = None) -> int:
                 "use_distributed_sampler": False,
             },
             parser_kwargs={
-                **parser_settings,
-                **dict.fromkeys(("fit", "validate", "test", "predict"), parser_settings),
+                **strict,
+                **command,
+                **{
+                    verb: {**strict, "usage": f"{command['usage']} {verb} [options]"}
+                    for verb in ("fit", "validate", "test", "predict")
+                },
             },
             seed_everything_default=0,
             auto_configure_optimizers=False,

@@ -47,7 +47,13 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """One line a metric."""
+        """One line a metric; a disk that will not take them costs the lines, and not the training."""
+        try:
+            self._append(metrics, step)
+        except OSError as error:
+            rank_zero_warn(f"{self.path} cannot be written ({error}); training goes on without these numbers")
+
+    def _append(self, metrics: Mapping[str, float], step: int | None) -> None:
         new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", newline="") as file:
@@ -128,6 +134,7 @@ def _wandb(folder: Path) -> Logger:
     from pytorch_lightning.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
+    wandb.setup(settings=wandb.Settings(silent=True))  # it would advise us, not the user
     mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
     return WandbLogger(
         project="translator-zoo",

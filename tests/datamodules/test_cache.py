@@ -80,6 +80,20 @@ def test_a_damaged_file_is_built_again(tmp_path, capsys, keep):
     assert f"{path} is damaged" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("place", "byte"), [(b"}", b" "), (b"shape", b"sh'pe"), (b"\x93NUMPY", b"PK\x03\x04\x00\x00")])
+def test_a_damaged_header_is_built_again(tmp_path, capsys, place, byte):
+    path = cached(Pictures(), tmp_path).path
+    path.write_bytes(path.read_bytes().replace(place, byte, 1))
+    assert np.array_equal(cached(Pictures(), tmp_path).read(8), Pictures().read(8))
+    assert f"{path} is damaged" in capsys.readouterr().out
+
+
+def test_a_file_of_another_shape_is_built_again(tmp_path):
+    path = cached(Pictures(), tmp_path).path
+    np.save(path, np.zeros((9, 4, 3, 3), np.uint8))
+    assert np.array_equal(cached(Pictures(), tmp_path).read(8), Pictures().read(8))
+
+
 def build(folder: Path, log: Path, delay: float, results) -> None:
     cache = cached(Pictures(16, log=log, delay=delay), folder)
     results.put([cache.read(row).tobytes() for row in range(16)])

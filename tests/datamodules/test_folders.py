@@ -38,8 +38,8 @@ def test_labels_are_the_folders_of_the_pictures(root, cache):
     assert data.one_hot
     batches = list(data.test_dataloader())
     labels, images = (torch.cat([batch[name] for batch in batches]) for name in ("label", "image"))
-    assert torch.equal(labels, torch.eye(3).repeat_interleave(2, 0))
-    levels = torch.tensor([50.0, 51, 100, 101, 150, 151])
+    assert torch.equal(labels, torch.eye(3).repeat(2, 1))
+    levels = torch.tensor([50.0, 100, 150, 51, 101, 151])
     torch.testing.assert_close((images + 1) * 127.5, levels.view(6, 1, 1, 1).expand(6, 3, 16, 16), atol=1.0, rtol=0)
 
 
@@ -47,8 +47,16 @@ def test_a_subset_comes_in_the_order_asked_for(root):
     data = folders(root, domains=["wild", "cat"])
     assert data.attributes == ("wild", "cat")
     (first, *_) = data.val_dataloader()
-    assert first["label"].tolist() == [[1, 0], [1, 0]]
-    torch.testing.assert_close((first["image"][:, 0, 0, 0] + 1) * 127.5, torch.tensor([150.0, 151.0]), atol=1.0, rtol=0)
+    assert first["label"].tolist() == [[1, 0], [0, 1]]
+    torch.testing.assert_close((first["image"][:, 0, 0, 0] + 1) * 127.5, torch.tensor([150.0, 50.0]), atol=1.0, rtol=0)
+
+
+def test_the_first_rows_show_every_domain_however_uneven_they_are(root):
+    for number in range(2, 9):
+        draw(root / "val" / "cat" / f"cat{number}.png")
+    data = folders(root)
+    assert data.records("val").labels[:6].argmax(axis=1).tolist() == [0, 1, 2, 0, 1, 2]
+    assert data.records("val").labels.sum(axis=0).tolist() == [9, 2, 2]
 
 
 def test_the_cache_is_renewed_when_files_or_settings_change(root):
@@ -67,7 +75,32 @@ def test_the_cache_is_renewed_when_files_or_settings_change(root):
     assert touched not in (before, changed)
     (root / "train" / "dog" / "dog0.jpg").rename(root / "train" / "dog" / "other.jpg")
     assert name() not in (before, changed, touched)
-    assert folders(root).samples("train").read(1)[0, 0].tolist() == [7, 7, 7]
+    assert folders(root).samples("train").read(3)[0, 0].tolist() == [7, 7, 7]
+
+
+def test_files_of_equal_length_and_time_do_not_share_a_cache(tmp_path):
+    """As an archive without compression, unpacked with one time for all, has them."""
+
+    def write(split: str, value: int) -> None:
+        for domain in ("a", "b"):
+            path = tmp_path / split / domain / "0.ppm"
+            draw(path, value)
+            os.utime(path, ns=(0, 0))
+
+    write("train", 10)
+    write("val", 200)
+    data = folders(tmp_path, cache_dir=str(tmp_path / "cache"))
+    assert data.samples("train").read(0)[0, 0, 0] == 10
+    assert data.samples("val").read(0)[0, 0, 0] == 200
+    write("val", 60)
+    data = folders(tmp_path, cache_dir=str(tmp_path / "cache"))
+    assert data.samples("val").read(0)[0, 0, 0] == 60
+
+
+def test_a_name_that_is_no_utf8(root):
+    name = os.fsdecode("caf\u00e9.png".encode("latin-1"))
+    (root / "train" / "cat" / "cat1.png").rename(root / "train" / "cat" / name)
+    assert folders(root).samples("train").read(0).shape == (16, 16, 3)
 
 
 def test_a_moved_folder_keeps_its_cache(root):
@@ -120,6 +153,12 @@ def test_a_folder_of_something_else(tmp_path):
         folders(tmp_path)
 
 
+def test_pictures_beside_the_domains_they_should_lie_in(tmp_path):
+    draw(tmp_path / "train" / "0.png")
+    with pytest.raises(FileNotFoundError, match=r"has train, but no folder for each domain inside; expected ROOT/"):
+        folders(tmp_path)
+
+
 def test_a_root_may_be_called_like_a_split(tmp_path):
     for domain in ("a", "b"):
         draw(tmp_path / "test" / "train" / domain / "0.png")
@@ -156,13 +195,14 @@ def test_one_domain_is_not_enough(root):
 def test_stray_files_are_ignored_and_named(root, capsys):
     for name in ("Thumbs.db", "notes.txt", "._cat0.jpg"):
         (root / "train" / "cat" / name).write_text("x")
+    draw(root / "train" / "cat" / "more" / "deeper.png")
     draw(root / "train" / "lost.png")
     (root / "README.md").touch()
     (root / "train" / ".hidden").mkdir()
     assert len(folders(root).records("train")) == 6
     lost, strays = capsys.readouterr().out.splitlines()
     assert lost.endswith("train: ignored 1 (outside every domain): lost.png")
-    assert strays.endswith("cat: ignored 3 (not pictures): ._cat0.jpg, Thumbs.db, notes.txt")
+    assert strays.endswith("cat: ignored 4 (not pictures): ._cat0.jpg, Thumbs.db, more, ...")
 
 
 def test_bad_pictures_stop_the_setup_and_are_named(root):

@@ -12,6 +12,11 @@ def faces(**settings):
     return SyntheticFaces(**{**defaults, **settings})
 
 
+def test_no_attribute_at_all_is_not_taken_for_the_default():
+    with pytest.raises(ValueError, match="at least one"):
+        faces(attributes=[])
+
+
 def test_labels_depend_on_population_and_person_alone():
     rows = sample_labels(0, range(100), ATTRIBUTES)
     assert (sample_labels(0, range(50, 100), ATTRIBUTES) == rows[50:]).all()

@@ -50,3 +50,11 @@ def test_an_edit_of_everything_keeps_nothing():
     accuracy = EditAccuracy(("A",))
     accuracy.update(torch.tensor([[0.9]]), torch.tensor([[0.0]]), torch.tensor([[1.0]]), torch.tensor([0]))
     assert accuracy.compute() == {"target_accuracy": 1.0, "target_accuracy/A": 1.0}
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_about_a_picture_of_nan_the_judge_is_wrong(one_hot):
+    accuracy = EditAccuracy(NAMES, one_hot)
+    label, target = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    accuracy.update(torch.full((1, 3), torch.nan), label, target, edit=torch.tensor([1]))
+    assert {value for name, value in accuracy.compute().items() if name in accuracy.figures} == {0.0}

@@ -28,6 +28,7 @@ def test_the_truth_scores_full_marks(judge, tmp_path, capsys):
     assert found["test/kept_accuracy"] == found["test/judge_accuracy_on_real"] == 1
     assert found["test/images_per_second"] == pytest.approx(40 / 1.5)  # 20 images, 2 edits; 3 batches of half a second
     assert report["context"]["images"] == 20
+    assert report["context"]["attributes"] == ["Red", "Blue"]
     assert report["context"]["edits"] == 40
     assert report["context"]["judge"] == str(judge)
     printed = capsys.readouterr().out

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.optim import Adam
 
@@ -150,6 +151,24 @@ def test_clip_norm_bounds_each_players_gradient(tmp_path, clip_norm):
 
     assert norm(clipped) == pytest.approx(min(norm(free), clip_norm), rel=1e-3)
     assert norm(clipped, "generator") <= clip_norm * 1.0001
+
+
+def test_clipping_goes_with_mixed_precision(tmp_path):
+    seen = Snapshots()
+    fit(Tiny(clip_norm=1e-3), tmp_path, 1, callbacks=[seen], precision="bf16-mixed")
+    assert seen.moved(0)
+
+
+def test_validating_on_bare_loaders_asks_for_a_datamodule(tmp_path):
+    quietly = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu"}
+    trainer = Trainer(default_root_dir=tmp_path, max_steps=1, **quietly)
+    with pytest.raises(ValueError, match="give the trainer one, not bare loaders"):
+        trainer.validate(Tiny(), TinyData().val_dataloader(), verbose=False)
+
+
+def test_max_steps_beyond_the_phases_is_remarked_upon(tmp_path):
+    with pytest.warns(UserWarning, match="max_steps is 9, but the phases end after 7 iterations"):
+        assert fit(Tiny(phases=COURSE), tmp_path, 9).global_step == 7
 
 
 # --------------------------------------------------------------------------------------------------------------- phases
@@ -420,7 +439,9 @@ def test_compiled_players_train_like_plain_ones(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"attributes": ()}, "attributes is empty"),
+        ({"attributes": ()}, "attributes must be a list of names, at least one"),
+        ({"attributes": "Smiling"}, "attributes must be a list of names"),
+        ({"phases": []}, "phases is empty"),
         ({"n_critic": 0}, "n_critic must be at least 1, got 0"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"max_skipped": 0}, "max_skipped must be at least 1"),

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from tiny import ATTRIBUTES, Signal, Tiny, TinyData, fit
 from translators import Translation
 from translators.callbacks import BestCheckpoint, LastCheckpoints, Progress, StopOnSignal, TranslationGrid
-from translators.checkpoints import read
+from translators.checkpoints import newest, read
 
 
 class Scores(Callback):
@@ -212,6 +212,17 @@ def test_drawing_leaves_the_training_as_it_was(tmp_path):
     assert same_state(train(tmp_path / "a"), train(tmp_path / "b", TranslationGrid(tile=32)))
 
 
+def test_a_signal_to_any_process_counts_for_all_though_it_came_after_the_last_iteration(tmp_path):
+    class Together:
+        def reduce_boolean_decision(self, decision, all):
+            return True  # another process has received one
+
+    stopping, trainer = StopOnSignal(), Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
+    trainer.strategy.reduce_boolean_decision = Together().reduce_boolean_decision
+    stopping.on_train_end(trainer, Tiny())
+    assert stopping.received == signal.SIGTERM
+
+
 # ------------------------------------------------------------------------------------------------------------ progress
 
 
@@ -223,3 +234,11 @@ def test_the_bar_shows_short_names_and_the_rate(tmp_path, capsys):
     assert float(shown["img/s"]) > 0
     assert not any("/" in name for name in shown if name != "img/s")
     assert "Training: 100%" in capsys.readouterr().out
+
+
+def test_the_bar_of_a_resumed_run_knows_its_end(tmp_path, capsys):
+    fit(Tiny(), tmp_path, 3, callbacks=[LastCheckpoints(every_n_steps=1)])
+    progress = Progress(refresh_rate=1)
+    fit(Tiny(), tmp_path, 6, callbacks=[progress], enable_progress_bar=True, resume=newest(tmp_path))
+    assert "6/6" in capsys.readouterr().out
+    assert progress.train_progress_bar.initial == 3

@@ -246,3 +246,9 @@ def test_lightnings_own_arguments_do_not_open_the_door(tmp_path):
     with pytest.raises(ValueError, match="it was refused"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "bad.ckpt", weights_only=False)
     assert not (tmp_path / "it-ran").exists()
+
+
+def test_the_checkpoints_of_runs_further_down_are_not_taken(tmp_path):
+    fit(Tiny(), tmp_path / "model-data" / "first", 2, callbacks=[LastCheckpoints(every_n_steps=1)])
+    with pytest.raises(FileNotFoundError, match="no intact checkpoint"):
+        newest(tmp_path / "model-data")

@@ -97,6 +97,18 @@ def test_values_of_the_wrong_type_are_refused(tmp_path, capfd, option):
     assert option.split("=")[1] in usage_error(capfd, *arguments(tmp_path, option))
 
 
+def test_counting_in_epochs_is_refused(tmp_path, capfd):
+    sentence = refused(capfd, *arguments(tmp_path, "--trainer.max_epochs=3"))
+    assert "in place of trainer.max_epochs set trainer.max_steps" in sentence
+
+
+def test_a_run_folder_is_not_used_twice(finished, capfd):
+    folder, _ = finished
+    before = sorted((folder / "checkpoints").iterdir())
+    assert f"make resume RUN={folder}" in refused(capfd, *arguments(folder))
+    assert sorted((folder / "checkpoints").iterdir()) == before
+
+
 @pytest.fixture
 def domains(tmp_path):
     for split in ("train", "val", "test"):

@@ -48,6 +48,12 @@ def test_a_resumed_run_goes_on_in_the_same_file(tmp_path):
     assert (tmp_path / "metrics.csv").read_text().count("step,metric,value") == 1
 
 
+def test_a_file_that_cannot_be_written_stops_nothing(tmp_path):
+    (tmp_path / "metrics.csv").mkdir()
+    with pytest.warns(UserWarning, match="training goes on without these numbers"):
+        assert fit(Tiny(), tmp_path, 3, logger=CsvLogger(tmp_path), log_every_n_steps=1).global_step == 3
+
+
 # ------------------------------------------------------------------------------------------------- a logger that fails
 
 
