@@ -28,6 +28,9 @@ class DomainFolders(ImageDataModule):
         domains: those to use, in label order; None uses all, alphabetically.
         **loading: see ``ImageDataModule``.
 
+    Attributes:
+        stand_ins: the split that was read in place of another, by the latter's name.
+
     Raises:
         ValueError: if a domain is unknown, lacks a folder in a split, or if there are fewer than two.
         FileNotFoundError: if root is missing or not laid out like this.
@@ -63,6 +66,7 @@ class DomainFolders(ImageDataModule):
             present = [name for name in SPLITS if (self.root / name).is_dir()]
             raise FileNotFoundError(f"{self.root} has no {split} folder, only {', '.join(present)}")
         announce(f"{self.root} has no {split} folder: {other} stands in for it")
+        self.stand_ins[split] = other
         return other
 
 

@@ -54,11 +54,13 @@ def context_of(trainer: Trainer, split: str, images: int) -> dict[str, Any]:
         "attributes": list(getattr(data, "attributes", ())),
         "split": split,
         "images": images,
+        "stands_in": getattr(data, "stand_ins", {}).get(split),  # another split, where a folder lacks this one
         "image_size": getattr(data, "image_size", None),
         "seed": getattr(data, "seed", None),
         "step": trainer.global_step,
         "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,  # None: the weights in memory
-        "commit": _commit(),
+        "commit": COMMIT,
+        "trained_by": _trained_by(Path(trainer.default_root_dir)),
         "version": _version(),
     }
 
@@ -69,6 +71,15 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     if broken:
         rank_zero_warn(f"not finite, and therefore left out: {', '.join(broken)}; the model's pictures hold NaN or inf")
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _trained_by(folder: Path) -> str | None:
+    """The commit that trained what is measured, as the run folder says; None where it does not."""
+    try:
+        noted: str | None = json.loads((folder / "version.json").read_text()).get("commit")
+    except FileNotFoundError:
+        return None
+    return noted
 
 
 def _commit() -> str | None:
@@ -91,3 +102,6 @@ def _version() -> str | None:
         return version(DISTRIBUTION)
     except PackageNotFoundError:  # run from a source tree that is not installed
         return None
+
+
+COMMIT = _commit()  # when the code is read, not when a run ends: hours lie between

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import Any, Self, cast
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from translators import checkpoints, strategy
+from translators.averaging import MovingAverage
 from translators.types import Batch, Phase, Target, Translation
 
 Loss = Callable[[Batch, Target], dict[str, Tensor]]
@@ -80,15 +81,13 @@ class Translator(LightningModule, ABC):
         for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {ema_decay}")
         self.save_hyperparameters(ignore="phases")
         self.attributes = tuple(attributes)
         self.phases = tuple(self.schedule if phases is None else phases)
         self.phase = self.phases[0]
         self.automatic_optimization = False
         self._phase_entered = -1  # the step at which the current phase was set up
-        self._average: dict[str, Tensor] = {}  # the generator's moving average, by parameter name
+        self.average = MovingAverage(ema_decay)
         self._skipped = {"total": 0, "discriminator": 0, "generator": 0}  # of all; of each player in a row
 
     # ------------------------------------------------------------------------------------------ what a paper says
@@ -136,7 +135,7 @@ class Translator(LightningModule, ABC):
         self._count_iteration()
         if generator_turn:
             self._update("generator", generator_optimizer, self.generator_loss, batch, target)
-            self._update_average()
+            self.average.update(self.generator)
 
     def _update(self, player: str, optimizer: Optimizer, loss: Loss, batch: Batch, target: Target) -> None:
         """One player's gradients, averaged over the processes, checked, and applied."""
@@ -278,42 +277,11 @@ class Translator(LightningModule, ABC):
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
 
-    # ------------------------------------------------------------------------------------------ the generator's average
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = self.hparams["ema_decay"]
-        if not decay:
-            return
-        live = dict(self.generator.named_parameters())
-        if not self._average:
-            self._average = {name: parameter.detach().clone() for name, parameter in live.items()}
-        self._average = {name: average.to(live[name].device) for name, average in self._average.items()}
-        torch._foreach_lerp_(list(self._average.values()), [weight.detach() for weight in live.values()], 1 - decay)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within, the generator is its moving average, where there is one, in eval mode and without gradients."""
-        training = {module: module.training for module in self.generator.modules()}
-        self._swap_average()
-        self.generator.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self._swap_average()
-            for module, mode in training.items():
-                module.training = mode
-
-    @torch.inference_mode(False)  # what is moved in there could not be learnt with any more
-    def _swap_average(self) -> None:
-        for name, parameter in self.generator.named_parameters():
-            if name in self._average:
-                live = parameter.data
-                parameter.data = self._average[name].to(live.device)
-                self._average[name] = live
-
     # ------------------------------------------------------------------------------------------ looking at the result
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within, the generator is its moving average, where there is one, in eval mode and without gradients."""
+        return self.average.inside(self.generator)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """`translate_edits`."""
@@ -362,7 +330,7 @@ class Translator(LightningModule, ABC):
         """Add what is not a weight: whose checkpoint this is, the generator's average, the count of skipped updates."""
         checkpoint["translator"] = {
             "name": type(self).__name__,
-            "average": {name: average.cpu() for name, average in self._average.items()},
+            "average": {name: weight.cpu() for name, weight in self.average.weights.items()},
             "skipped": dict(self._skipped),
         }
 
@@ -378,7 +346,7 @@ class Translator(LightningModule, ABC):
                 f"this checkpoint is of {name}, the model is {type(self).__name__}: choose the one that made it"
             )
         _check_fit(self, checkpoint)
-        self._average = checkpoint["translator"]["average"]
+        self.average.weights = checkpoint["translator"]["average"]
         self._skipped = checkpoint["translator"]["skipped"]
 
     @classmethod
@@ -404,8 +372,8 @@ class Translator(LightningModule, ABC):
         model = model_class(**settings)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
-        model._swap_average()
-        model._average = {}
+        model.average.swap(model.generator)
+        model.average.weights = {}
         return model.eval()
 
 

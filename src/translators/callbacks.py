@@ -38,17 +38,25 @@ class TranslationGrid(Callback):
         self.tile = tile
         self._batch: Batch | None = None
 
-    @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw and log; the first process does it for all."""
-        if trainer.sanity_checking or not isinstance(pl_module, Translator):
+        """Draw and log."""
+        if not trainer.sanity_checking:
+            self._show(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The finished model's grid, where no validation fell on the last iteration."""
+        self._show(trainer, pl_module)
+
+    @rank_zero_only
+    def _show(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        path = Path(trainer.default_root_dir) / "grids" / f"step-{trainer.global_step:07d}.png"
+        if not isinstance(pl_module, Translator) or path.exists():
             return
         if self._batch is None:
             self._batch = self._held_out(trainer)
         picture = self.draw(pl_module, self._batch, cast(Any, trainer).datamodule)
-        folder = Path(trainer.default_root_dir) / "grids"
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.save(folder / f"step-{trainer.global_step:07d}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("grid", [picture], step=max(trainer.global_step - 1, 0))

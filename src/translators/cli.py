@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,13 +119,15 @@ class TranslatorCLI(LightningCLI):
 
 
 def _write_version(folder: Path) -> None:
-    here = Path(__file__).parent
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
-    )
+    commit = ""
+    if shutil.which("git"):
+        command = ["git", "describe", "--always", "--dirty"]
+        commit = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ).stdout.strip()
     facts = {
         "translators": translators.__version__,
-        "commit": described.stdout.strip() or None,
+        "commit": commit or None,
         "torch": torch.__version__,
         "command": sys.argv,
     }
@@ -150,7 +153,12 @@ def _closing_words(folder: Path, finished: bool) -> str:
     ]
     if not finished:
         lines.append(f"  make resume RUN={folder}    go on where it stopped")
-    lines.append("  make help                      every verb, model and dataset")
+    lines += [
+        "  make train MODEL=judge NAME=judge      a judge of drawn faces, for the accuracies",
+        f"  make evaluate RUN={folder} JUDGE=runs/judge-synthetic/judge      … and what it says of this run",
+        "  make train MODEL=stargan-small         twice the pixels, half an hour",
+        "  make help                              every verb, model and dataset",
+    ]
     if list(folder.glob("wandb/offline-run-*")):
         lines.append(f"  .venv/bin/wandb sync {folder}/wandb/offline-run-*    send this run to Weights & Biases")
     return "\n".join(lines)
