@@ -41,6 +41,7 @@ class DomainFolders(ImageDataModule):
     def __init__(self, root: str, domains: list[str] | None = None, **loading: Any) -> None:
         super().__init__(**loading)
         self.root = Path(root).expanduser()
+        self.stand_ins: dict[Split, Split] = {}
         _check_layout(self.root)
         folders = {split: _subfolders(self.root / split) for split in SPLITS if (self.root / split).is_dir()}
         self.attributes = chosen(domains, sorted(set().union(*folders.values())), "domain")
