@@ -15,8 +15,7 @@ from torchvision.utils import make_grid
 
 import translators
 from datamodules import SyntheticFaces
-from datamodules.drawing import draw
-from datamodules.identity import Identity
+from datamodules.drawn import Identity, draw
 from translators import StarGAN, Target, Translator
 
 # %% [markdown]

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules import drawing, features, hair, head, identity, looks, shapes
+from datamodules import drawn
 from datamodules.base import ImageDataModule, Records, Split, chosen
-from datamodules.drawing import SIZES, draw
-from datamodules.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, Identity, keyed
+from datamodules.drawn.drawing import SIZES, draw
+from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, Identity, person_stream
 from datamodules.transforms import evaluation
 
 # How often an attribute is on when it is part of the label. Hair colours leave 8 % for red.
@@ -57,7 +57,7 @@ def sample_labels(seed: int, numbers: Sequence[int], attributes: Sequence[str]) 
     Returns:
         (N, K) float32 in [0, 1].
     """
-    drawn = np.stack([keyed(seed, number, LABELS).random(len(ATTRIBUTES)) for number in numbers])
+    drawn = np.stack([person_stream(seed, number, LABELS).random(len(ATTRIBUTES)) for number in numbers])
     columns = [_column(name, drawn) for name in attributes]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -107,8 +107,8 @@ class DrawnRecords(Records):
         """Changes with the drawing's code, the settings and OpenCV's version."""
         settings = (self.population, self.split, len(self), self.attributes, self.image_size, cv2.__version__)
         digest = hashlib.sha256(repr(settings).encode())
-        for module in (drawing, features, hair, head, identity, looks, shapes):
-            digest.update(Path(str(module.__file__)).read_bytes())
+        for source in sorted(Path(str(drawn.__file__)).parent.glob("*.py")):
+            digest.update(source.read_bytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
@@ -119,7 +119,7 @@ class SyntheticFaces(ImageDataModule):
     The people of the splits are different. Attributes that are not part of the label vary with the person.
 
     Args:
-        attributes: names for the label, from ``datamodules.identity.ATTRIBUTES``: CelebA's, 0 or 1, and action units
+        attributes: names for the label, from ``datamodules.drawn.ATTRIBUTES``: CelebA's, 0 or 1, and action units
             (``AU12``), in [0, 1]. None: three hair colours, Eyeglasses and Smiling.
         train_size: pictures to train on.
         val_size: pictures to validate on.

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.drawing import draw
-from datamodules.identity import ATTRIBUTES, EXCLUSIVE
+from datamodules.drawn.drawing import draw
+from datamodules.drawn.identity import ATTRIBUTES, EXCLUSIVE
 from datamodules.synthetic import FREQUENCIES, SyntheticFaces, sample_labels
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from datamodules.identity import Identity
-from datamodules.shapes import Colour, brightness, mix, shade
+from datamodules.drawn.identity import Identity
+from datamodules.drawn.shapes import Colour, brightness, mix, shade
 
 SKINS: tuple[Colour, ...] = (
     (255, 226, 203),

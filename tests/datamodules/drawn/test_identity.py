@@ -2,7 +2,7 @@ from dataclasses import astuple, fields
 
 import pytest
 
-from datamodules.identity import ATTRIBUTES, EXCLUSIVE, Identity, complete
+from datamodules.drawn.identity import ATTRIBUTES, EXCLUSIVE, Identity, complete
 
 
 def test_a_person_is_a_function_of_seed_and_index():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from datamodules.shapes import Pose, Shape, blob, ellipse, mirrored, mix, paint, stroke, towards
+from datamodules.drawn.shapes import Pose, Shape, blob, ellipse, mirrored, mix, paint, stroke, towards
 
 STILL = Pose(0.0, 0.0, 1.0, 0.0, 0.0)
 

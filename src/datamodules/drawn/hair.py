@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datamodules.looks import Look
-from datamodules.shapes import Point, Shape, blob, ellipse, mirrored, scalloped, stroke, symmetric
+from datamodules.drawn.looks import Look
+from datamodules.drawn.shapes import Point, Shape, blob, ellipse, mirrored, scalloped, stroke, symmetric
 
 
 class Haircut(NamedTuple):

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.drawing import draw
-from datamodules.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, Identity
+from datamodules.drawn.drawing import draw
+from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, Identity
 
 PEOPLE = [Identity.sample(11, index) for index in range(50)]
 SIZE = 48

@@ -7,9 +7,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from datamodules.head import contour
-from datamodules.looks import INK, WHITE, Look
-from datamodules.shapes import (
+from datamodules.drawn.head import contour
+from datamodules.drawn.looks import INK, WHITE, Look
+from datamodules.drawn.shapes import (
     ARCH,
     LENS,
     STEPS,

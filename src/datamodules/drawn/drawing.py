@@ -9,10 +9,10 @@ from functools import cache
 import cv2
 import numpy as np
 
-from datamodules import features, hair, head
-from datamodules.identity import Identity, complete, keyed
-from datamodules.looks import look
-from datamodules.shapes import Colour, Pose, Shape, ellipse, mix, paint, supersampling
+from datamodules.drawn import features, hair, head
+from datamodules.drawn.identity import Identity, complete, person_stream
+from datamodules.drawn.looks import look
+from datamodules.drawn.shapes import Colour, Pose, Shape, ellipse, mix, paint, supersampling
 
 SIZES = (16, 512)
 BACKGROUNDS: tuple[tuple[Colour, Colour], ...] = (
@@ -71,7 +71,7 @@ def draw(identity: Identity, attributes: Mapping[str, float], size: int = 128) -
 
 def _background(identity: Identity, side: int) -> np.ndarray:
     """Clouds of two colours, with stripes, discs or a horizon, all from the identity alone: (side, side, 3)."""
-    generator = keyed(0, identity.texture, 1)
+    generator = person_stream(0, identity.texture, 1)
     near, far = BACKGROUNDS[identity.background]
     clouds = cv2.resize(generator.random((4, 4), dtype=np.float32), (32, 32), interpolation=cv2.INTER_CUBIC)
     share = 0.85 * clouds + 0.3 * generator.random((32, 32), dtype=np.float32) - 0.1

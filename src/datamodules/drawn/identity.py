@@ -118,7 +118,7 @@ class Identity:
     def sample(cls, seed: int, index: int) -> Identity:
         """The person with number ``index`` (0 or more) in the world of ``seed``; the same on every machine."""
         low, high, whole = _ranges()
-        drawn = low + (high - low) * keyed(seed, index, 0).random(len(low))
+        drawn = low + (high - low) * person_stream(seed, index, 0).random(len(low))
         return cls(*[int(value) if is_whole else value for value, is_whole in zip(drawn.tolist(), whole, strict=True)])
 
 
@@ -130,7 +130,7 @@ def _ranges() -> tuple[np.ndarray, np.ndarray, tuple[bool, ...]]:
     return low, high, tuple(entry.type == "int" for entry in described)
 
 
-def keyed(seed: int, index: int, stream: int) -> np.random.Generator:
+def person_stream(seed: int, index: int, stream: int) -> np.random.Generator:
     """A generator that depends on these three numbers alone.
 
     Raises:

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from datamodules.looks import WHITE, Look
-from datamodules.shapes import Colour, Shape, blob, ellipse, mirrored, mix, shade, stroke, symmetric, towards
+from datamodules.drawn.looks import WHITE, Look
+from datamodules.drawn.shapes import Colour, Shape, blob, ellipse, mirrored, mix, shade, stroke, symmetric, towards
 
 FABRICS: tuple[Colour, ...] = (
     (214, 84, 72),
