@@ -112,7 +112,7 @@ def _check_layout(root: Path) -> None:
         raise FileNotFoundError(f"{root} does not exist; {layout}")
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is a file, not a folder; {layout}")
-    if _is_root(root):
+    if _is_root(root, SPLITS):
         return
     place = root.resolve()
     if right := next((folder for folder in (place.parent, place.parent.parent) if _is_root(folder)), None):
@@ -125,14 +125,15 @@ def _check_layout(root: Path) -> None:
     raise FileNotFoundError(f"{root} has no train folder ({layout}); it holds {held}")
 
 
-def _is_root(folder: Path) -> bool:
-    return any(_subfolders(folder / split) for split in SPLITS)
+def _is_root(folder: Path, splits: Sequence[str] = ("train",)) -> bool:
+    return any(_subfolders(folder / split) for split in splits)
 
 
 def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    hidden = (".", "__MACOSX")  # the latter is an archive's, not a domain
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(hidden))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -27,6 +27,9 @@ from translators.types import Batch, Phase, Target, Translation
 Loss = Callable[[Batch, Target], dict[str, Tensor]]
 
 
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")  # the gradient penalty needs 32 bits or more
+
+
 class DivergedError(RuntimeError):
     """Too many updates in a row were not finite; the weights are those of the last finite one."""
 
@@ -78,6 +81,10 @@ class Translator(LightningModule, ABC):
             raise ValueError(f"attributes must be a list of names, at least one to change, got {attributes!r}")
         if phases is not None and not phases:
             raise ValueError("phases is empty: give at least one, or none at all for the paper's")
+        if len(set(attributes)) < len(attributes):
+            raise ValueError(f"name each attribute once, got {list(attributes)}")
+        if lr <= 0:
+            raise ValueError(f"lr must be above 0, got {lr}")
         for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -204,6 +211,8 @@ class Translator(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Let the run end with its last phase, unless ``max_steps`` ends it sooner."""
+        if self.trainer.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision}")
         if stage == "fit":
             loop = self.trainer.fit_loop.epoch_loop
             total = sum(phase.steps for phase in self.phases)
@@ -403,16 +412,13 @@ def _parts(batch: Batch, target: Target, count: int) -> list[tuple[Batch, Target
     size = len(batch["image"])
     if size % count:
         raise ValueError(f"accumulate={count} must divide the batch size, {size}")
-    batches = _split(batch, size // count)
-    targets = _split({field.name: getattr(target, field.name) for field in fields(target)}, size // count)
-    return [
-        (cast(Batch, part), replace(target, **part_target)) for part, part_target in zip(batches, targets, strict=True)
-    ]
+    goal = {field.name: getattr(target, field.name) for field in fields(target)}
+    slices = [slice(start, start + size // count) for start in range(0, size, size // count)]
+    return [(cast(Batch, _rows(batch, rows)), replace(target, **_rows(goal, rows))) for rows in slices]
 
 
-def _split(tensors: Mapping[str, Any], size: int) -> list[dict[str, Any]]:
-    pieces = {name: tensor.split(size) for name, tensor in tensors.items() if tensor is not None}
-    return [dict(zip(pieces, values, strict=True)) for values in zip(*pieces.values(), strict=True)]
+def _rows(tensors: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    return {name: tensor if tensor is None else tensor[rows] for name, tensor in tensors.items()}
 
 
 def _clock(device: torch.device) -> float:

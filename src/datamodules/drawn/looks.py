@@ -49,6 +49,7 @@ def expression(values: Mapping[str, float], rest: float) -> Expression:
     smile = values["Smiling"]
     pull = values["AU12"] + 1.2 * smile
     pull *= 1.3 / (1.0 + 0.3 * pull)  # two causes of one movement add, but less and less
+    # Both close the eyes; a photo tells them apart only by how long.
     closing = (1.0 - values["AU43"]) * (1.0 - values["AU45"])
     cheek = values["AU6"] + 0.6 * smile
     return Expression(
