@@ -18,31 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.cache import cached
+from datamodules.records import Records
 from datamodules.sampler import Key, RowBatches, StepBatches
 from datamodules.transforms import Augment, evaluation, training
 
 Split = Literal["train", "val", "test"]
-
-
-class Records(ABC):
-    """One split of a dataset: where its pictures are and what their labels say.
-
-    Attributes:
-        labels: (N, K) float32, in the order of the datamodule's ``attributes``.
-    """
-
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @abstractmethod
-    def read(self, row: int) -> np.ndarray:
-        """The (size, size, 3) uint8 RGB picture of a row, cropped and resized, not augmented. Called from threads."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A hex digest that changes whenever what ``read`` gives would change: files, their times, settings."""
 
 
 class Samples(Dataset[dict[str, Tensor]]):

@@ -11,15 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from tqdm import tqdm
 
 from datamodules.images import UnreadableImage
-
-if TYPE_CHECKING:
-    from datamodules.base import Records
+from datamodules.records import Records
 
 BLOCK = 128  # pictures decoded between two writes
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

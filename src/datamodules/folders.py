@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from datamodules.base import ImageDataModule, Records, Split, announce, chosen
+from datamodules.base import ImageDataModule, Split, announce, chosen
 from datamodules.images import DECODER, SUFFIXES, read_image
+from datamodules.records import Records
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 STAND_IN: dict[Split, Split] = {"val": "test", "test": "val"}

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from datamodules import drawn
-from datamodules.base import ImageDataModule, Records, Split, chosen
+from datamodules.base import ImageDataModule, Split, chosen
 from datamodules.drawn.drawing import SIZES, draw
 from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, Identity, person_stream
+from datamodules.records import Records
 from datamodules.transforms import evaluation
 
 # How often an attribute is on when it is part of the label. Hair colours leave 8 % for red.

@@ -6,7 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from datamodules.base import ImageDataModule, Records, chosen, nearest
+from datamodules.base import ImageDataModule, chosen, nearest
+from datamodules.records import Records
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 

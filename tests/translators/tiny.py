@@ -17,7 +17,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from datamodules.base import ImageDataModule, Records
+from datamodules.base import ImageDataModule
+from datamodules.records import Records
 from translators import Phase, StarGAN
 from translators.base import Translator
 from translators.checkpoints import AtomicCheckpointIO
