@@ -129,7 +129,7 @@ def _write_version(folder: Path) -> None:
         "translators": translators.__version__,
         "commit": commit or None,
         "torch": torch.__version__,
-        "command": sys.argv,
+        "command": ["python", "-m", "translators", *sys.argv[1:]],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "version.json").write_text(json.dumps(facts, indent=2) + "\n")
