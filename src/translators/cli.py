@@ -156,7 +156,7 @@ def _closing_words(folder: Path, finished: bool) -> str:
     lines += [
         "  make train MODEL=judge NAME=judge      a judge of drawn faces, for the accuracies",
         f"  make evaluate RUN={folder} JUDGE=runs/judge-synthetic/judge      … and what it says of this run",
-        "  make train MODEL=stargan-small         twice the pixels, half an hour",
+        "  make train MODEL=stargan-small         64 px, half an hour",
         "  make help                              every verb, model and dataset",
     ]
     if list(folder.glob("wandb/offline-run-*")):
