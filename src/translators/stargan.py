@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.losses import attribute_loss, gradient_penalty, logistic, lsgan, wgan
 from translators.types import Batch, Phase, Target, Translation
@@ -144,6 +145,8 @@ class StarGAN(Translator):
         lambda_gp: weight of the gradient penalty.
         lambda_idt: weight of |G(x, own label) - x|, an addition of this project for short trainings on a CPU; at 0, the
             paper's, the term is not computed.
+        augment: show the discriminator every image, real or generated, in another light, place and size; an addition of
+            this project for small data, where it is what keeps edits visible (`translators.augmentation`).
         n_critic: discriminator updates per generator update.
         training: what every `Translator` takes.
     """
@@ -167,6 +170,7 @@ class StarGAN(Translator):
         lambda_rec: float = 10.0,
         lambda_gp: float = 10.0,
         lambda_idt: float = 0.0,
+        augment: bool = False,
         n_critic: int = 5,
         **training: Any,
     ) -> None:
@@ -204,11 +208,16 @@ class StarGAN(Translator):
             raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
         return label
 
+    def _shown(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of them."""
+        return augmented(images) if self.hparams["augment"] else images
+
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Terms adv, cls and, for WGAN-GP, gp; their weighted sum is eq. 5."""
-        real, fake = batch["image"], self.translate(batch["image"], target).image
-        scores, logits = self.discriminator(torch.cat([real, fake]))  # no norms: the same as one after the other
-        real_score, fake_score = scores.chunk(2)
+        fake = self.translate(batch["image"], target).image
+        images = self._shown(torch.cat([batch["image"], fake]))
+        scores, logits = self.discriminator(images)  # no norms: the same as one after the other
+        (real, fake), (real_score, fake_score) = images.chunk(2), scores.chunk(2)
         terms = {
             "adv": self.adversary.discriminator(real_score, fake_score),  # eq. 8
             "cls": attribute_loss(logits[: len(real)], batch["label"], self.hparams["one_hot"]),  # eq. 2
@@ -222,7 +231,7 @@ class StarGAN(Translator):
         image, own = batch["image"], Target(label=batch["label"])
         translation = self.translate(image, target)
         assert target.label is not None  # or translate had refused it
-        score, logits = self.discriminator(translation.image)
+        score, logits = self.discriminator(self._shown(translation.image))
         back = self.translate(translation.image, own).image
         terms = {
             "adv": self.adversary.generator(score),  # eq. 8

@@ -6,6 +6,7 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from translators.augmentation import augment
 from translators.stargan import Discriminator, Generator, StarGAN
 from translators.types import Phase, Target
 
@@ -233,6 +234,40 @@ def test_terms_of_a_generator_step(step):
     }
     equal(terms, expected)
     assert [model.weight(term) for term in terms] == [1, 1, 10, 2]
+
+
+@torch.no_grad()
+def test_an_augmented_discriminator_sees_only_augmented_images(step):
+    """In all of its terms, and in the generator's; the reconstruction is of the images themselves."""
+    plain, batch, target = step
+    one_hot = plain.hparams["one_hot"]
+    model = small(one_hot=one_hot, augment=True).double()
+    model.load_state_dict(plain.state_dict())
+    g, d = model.generator.state_dict(), model.discriminator.state_dict()
+    with torch.enable_grad():
+        torch.manual_seed(5)
+        terms = model.discriminator_loss(batch, target)
+    fake = plain_generator(g, batch["image"], batch["reference_label"], blocks=2)
+    torch.manual_seed(5)
+    shown = augment(torch.cat([batch["image"], fake]))
+    alpha = torch.empty(4, dtype=torch.float64).uniform_()[:, None, None, None]
+    scores, logits = plain_discriminator(d, shown, depth=2)
+    expected = {
+        "adv": -scores[:4].mean() + scores[4:].mean(),
+        "cls": plain_attribute_loss(logits[:4], batch["label"], one_hot),
+        "gp": plain_penalty(d, alpha * shown[:4] + (1 - alpha) * shown[4:], depth=2),
+    }
+    equal(terms, expected)
+    torch.manual_seed(6)
+    terms = model.generator_loss(batch, target)
+    torch.manual_seed(6)
+    scores, logits = plain_discriminator(d, augment(fake), depth=2)
+    expected = {
+        "adv": -scores.mean(),
+        "cls": plain_attribute_loss(logits, batch["reference_label"], one_hot),
+        "rec": (batch["image"] - plain_generator(g, fake, batch["label"], blocks=2)).abs().mean(),
+    }
+    equal(terms, expected)
 
 
 @torch.no_grad()
