@@ -106,7 +106,9 @@ class TranslatorCLI(LightningCLI):
         if self._received_signal() is None:
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if self.trainer.is_global_zero:
-            print(_closing_words(Path(self.trainer.default_root_dir), finished=self._received_signal() is None))
+            judged = any(getattr(callback, "judge", None) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+            folder, finished = Path(self.trainer.default_root_dir), self._received_signal() is None
+            print(_closing_words(folder, finished, self.model, self.datamodule, judged))
 
     def _received_signal(self) -> int | None:
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -135,7 +137,7 @@ def _write_version(folder: Path) -> None:
     (folder / "version.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def _closing_words(folder: Path, finished: bool) -> str:
+def _closing_words(folder: Path, finished: bool, model: Any, data: Any, judged: bool) -> str:
     """Where the run's results are, and what to do next; names only what exists."""
     grids = sorted((folder / "grids").glob("step-*.png"))
     lines = ["", f"{'Finished' if finished else 'Stopped'}. The run folder is {folder}/", ""]
@@ -152,16 +154,28 @@ def _closing_words(folder: Path, finished: bool) -> str:
         "To try next:",
     ]
     if not finished:
-        lines.append(f"  make resume RUN={folder}    go on where it stopped")
+        lines.append(f"  {f'make resume RUN={folder}':<72}go on where it stopped")
     lines += [
-        "  make train MODEL=judge NAME=judge      a judge of drawn faces, for the accuracies",
-        f"  make evaluate RUN={folder} JUDGE=runs/judge-synthetic/judge      … and what it says of this run",
-        "  make train MODEL=stargan-small         64 px, half an hour",
-        "  make help                              every verb, model and dataset",
+        *(f"  {command:<72}{meaning}" for command, meaning in _suggestions(folder, model, data, judged)),
+        f"  {'make help':<72}every verb, model and dataset",
     ]
     if list(folder.glob("wandb/offline-run-*")):
         lines.append(f"  .venv/bin/wandb sync {folder}/wandb/offline-run-*    send this run to Weights & Biases")
     return "\n".join(lines)
+
+
+def _suggestions(folder: Path, model: Any, data: Any, judged: bool) -> list[tuple[str, str]]:
+    """Commands, each with what it is for, that come next on the same data."""
+    root = getattr(data, "root", None)
+    same_data = "DATA=synthetic" if root is None else f"DATA=… DATA_DIR={root}"
+    if not isinstance(model, Translator):
+        return [(f"make train {same_data} JUDGE={folder}", "a translator, measured by this judge")]
+    if judged:
+        return [(f"make train MODEL=stargan-small {same_data} JUDGE=…", "64 px, half an hour")]
+    return [
+        (f"make train MODEL=judge {same_data}", "a judge, for the accuracies"),
+        (f"make evaluate RUN={folder} JUDGE=runs/judge-…", "what it says of this run"),
+    ]
 
 
 def _sentence(error: BaseException) -> str:
