@@ -23,8 +23,8 @@ def augment(images: Tensor) -> Tensor:
         images: (B, 3, H, W) in [-1, 1].
 
     Returns:
-        (B, 3, H, W), float32 for halves, some beyond [-1, 1]; what lies outside the image is mirrored at its border. The
-        randomness is torch's global one.
+        (B, 3, H, W), float32 for halves, some beyond [-1, 1]; what lies outside the image is mirrored at its border.
+        The randomness is torch's global one.
     """
     images = images.to(torch.promote_types(images.dtype, torch.float32))
     brightness, contrast, *place = _uniform(6, len(images), like=images)
