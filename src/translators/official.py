@@ -78,7 +78,7 @@ def stargan(
         critic = read(discriminator, "discriminator")
         _expect(critic, "discriminator", has="conv2.weight", lacks="main.1.weight", taken="generator")
         told, _, side, _ = critic["conv2.weight"].shape
-        if told != count:
+        if told != count - len(settings.get("parts", ())):
             raise ValueError(
                 f"generator and discriminator are not a pair: the one is for {count} attributes, the other for {told}"
             )

@@ -133,6 +133,9 @@ class StarGAN(Translator):
     Args:
         attributes: names of the label's K entries, in order.
         one_hot: exactly one attribute is 1 (expressions of RaFD), or any number of them (CelebA).
+        parts: for joint training on several datasets (sect. 3.2, eq. 7), how many consecutive attributes each of them
+            labels, and whether one-hot; for CelebA and RaFD ((5, False), (8, True)). The last attributes are then the
+            mask, one for each dataset: 1 for the one that the label is of, whose part alone may hold any other 1.
         image_size: side of the images of training; a multiple of 2**depth. `translate` takes other multiples of 4 too.
         generator_width: channels after the generator's first convolution.
         discriminator_width: likewise the discriminator's.
@@ -160,6 +163,7 @@ class StarGAN(Translator):
         self,
         attributes: Sequence[str],
         one_hot: bool = False,
+        parts: Sequence[tuple[int, bool]] = (),
         image_size: int = 128,
         generator_width: int = 64,
         discriminator_width: int = 64,
@@ -177,10 +181,16 @@ class StarGAN(Translator):
         super().__init__(attributes=attributes, one_hot=one_hot, n_critic=n_critic, **training)
         if gan_mode not in ADVERSARIES:
             raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
+        wanted = sum(size for size, _ in parts)
+        if parts and (one_hot or wanted + len(parts) != len(attributes)):
+            raise ValueError(
+                f"parts {list(parts)} want {wanted} attributes and {len(parts)} more for the mask, with one_hot said "
+                f"of each part alone; got {len(attributes)} attributes and one_hot={one_hot}"
+            )
         self.adversary = ADVERSARIES[gan_mode]
         self.penalised = gan_mode == "wgan-gp"
         self.generator = Generator(len(attributes), generator_width, blocks)
-        self.discriminator = Discriminator(len(attributes), image_size, discriminator_width, depth)
+        self.discriminator = Discriminator(len(attributes) - len(parts), image_size, discriminator_width, depth)
 
     def translate(self, image: Tensor, target: Target) -> Translation:
         """Give the images the attributes of the target's label.
@@ -206,7 +216,36 @@ class StarGAN(Translator):
         if not ((label == 0) | (label == 1)).all():
             wrong = label[(label != 0) & (label != 1)][0].item()
             raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
+        if self.hparams["parts"]:
+            *known, mask = self._split(label)
+            foreign = torch.stack(
+                [part.sum(1) * (1 - member) for part, member in zip(known, mask.unbind(1), strict=True)]
+            )
+            if (mask.sum(1) != 1).any() or foreign.any():
+                raise ValueError(
+                    "a joint label must have one 1 in its mask, and outside that dataset's part only zeros"
+                )
         return label
+
+    def _split(self, label: Tensor) -> list[Tensor]:
+        """A joint label (B, K) as the parts, each (B, its size), and the mask (B, parts)."""
+        sizes = [size for size, _ in self.hparams["parts"]]
+        return list(label.split([*sizes, len(sizes)], dim=1))
+
+    def _attribute_loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Eq. 2 and 3; in joint training each image counts with the logits of its own dataset alone."""
+        if not self.hparams["parts"]:
+            return attribute_loss(logits, label, self.hparams["one_hot"])
+        *known, mask = self._split(label)
+        told = logits.split([part.shape[1] for part in known], dim=1)
+        losses = [
+            attribute_loss(own_logits[member], own[member], one_hot) * member.float().mean()
+            for own_logits, own, member, (_, one_hot) in zip(
+                told, known, mask.bool().unbind(1), self.hparams["parts"], strict=True
+            )
+            if member.any()
+        ]
+        return torch.stack(losses).sum()
 
     def _shown(self, images: Tensor) -> Tensor:
         """What the discriminator sees of them."""
@@ -220,7 +259,7 @@ class StarGAN(Translator):
         (real, fake), (real_score, fake_score) = images.chunk(2), scores.chunk(2)
         terms = {
             "adv": self.adversary.discriminator(real_score, fake_score),  # eq. 8
-            "cls": attribute_loss(logits[: len(real)], batch["label"], self.hparams["one_hot"]),  # eq. 2
+            "cls": self._attribute_loss(logits[: len(real)], batch["label"]),  # eq. 2
         }
         if self.penalised:
             terms["gp"] = gradient_penalty(lambda x: self.discriminator.forward(x)[0], real, fake)  # eq. 8
@@ -235,7 +274,7 @@ class StarGAN(Translator):
         back = self.translate(translation.image, own).image
         terms = {
             "adv": self.adversary.generator(score),  # eq. 8
-            "cls": attribute_loss(logits, target.label, self.hparams["one_hot"]),  # eq. 3
+            "cls": self._attribute_loss(logits, target.label),  # eq. 3
             "rec": (back - image).abs().mean(),  # eq. 4
         }
         if self.hparams["lambda_idt"]:

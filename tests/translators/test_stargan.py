@@ -270,6 +270,74 @@ def test_an_augmented_discriminator_sees_only_augmented_images(step):
     equal(terms, expected)
 
 
+JOINT = torch.tensor(  # of eq. 7: three attributes of one dataset, two classes of another, and the mask
+    [[1, 0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 1, 0, 1]], dtype=torch.float64
+)
+
+
+def joint_batch(rows):
+    batch = make_batch()
+    label, reference_label = JOINT[rows], JOINT[rows].flip(0)
+    return batch | {"image": batch["image"].double(), "label": label, "reference_label": reference_label}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("rows", "columns", "one_hot", "foreign"),
+    [([0, 1, 0, 1], slice(0, 3), False, slice(3, 5)), ([2, 3, 3, 2], slice(3, 5), True, slice(0, 3))],
+    ids=["attributes", "classes"],
+)
+def test_in_joint_training_a_dataset_touches_its_own_logits_alone(rows, columns, one_hot, foreign):
+    """Sheet, check 9: the rest of the label is zero, and the loss has no gradient in the other dataset's logits."""
+    model = small(attributes=7, parts=((3, False), (2, True)), gan_mode="lsgan").double()
+    assert model.discriminator.conv2.out_channels == 5
+    batch = joint_batch(rows)
+    target = model.sample_target(batch)
+    d = model.discriminator.state_dict()
+    with torch.enable_grad():
+        loss = model.discriminator_loss(batch, target)["cls"]
+        (gradient,) = torch.autograd.grad(loss, model.discriminator.conv2.weight)
+    _, logits = plain_discriminator(d, batch["image"], depth=2)
+    expected = plain_attribute_loss(logits[:, columns], batch["label"][:, columns], one_hot)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert not gradient[foreign].any()
+    assert gradient[columns].any()
+    fake = plain_generator(model.generator.state_dict(), batch["image"], batch["reference_label"], blocks=2)
+    _, logits = plain_discriminator(d, fake, depth=2)
+    expected = plain_attribute_loss(logits[:, columns], batch["reference_label"][:, columns], one_hot)
+    assert model.generator_loss(batch, target)["cls"].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+@torch.no_grad()
+def test_a_batch_of_two_datasets_is_the_mean_over_its_images():
+    model = small(attributes=7, parts=((3, False), (2, True)), gan_mode="lsgan").double()
+    batch = joint_batch([0, 2, 3, 1])
+    _, logits = plain_discriminator(model.discriminator.state_dict(), batch["image"], depth=2)
+    each = [
+        plain_attribute_loss(logits[[0, 3], :3], batch["label"][[0, 3], :3], one_hot=False),
+        plain_attribute_loss(logits[[1, 2], 3:], batch["label"][[1, 2], 3:5], one_hot=True),
+    ]
+    loss = model.discriminator_loss(batch, model.sample_target(batch))["cls"]
+    assert loss.item() == pytest.approx(sum(each).item() / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [[1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1, 1], [1, 0, 0, 0, 0, 0, 1], [0, 0, 0, 1, 0, 1, 0]],
+    ids=["no mask", "two datasets", "the other's mask", "the other's classes"],
+)
+def test_a_joint_label_speaks_of_one_dataset(label):
+    model = small(attributes=7, parts=((3, False), (2, True)))
+    with pytest.raises(ValueError, match="one 1 in its mask, and outside that dataset's part only zeros"):
+        model.translate(torch.zeros(1, 3, 16, 16), Target(label=torch.tensor([label]).float()))
+
+
+@pytest.mark.parametrize(("count", "one_hot"), [(5, False), (6, False), (7, True)])
+def test_parts_must_add_up(count, one_hot):
+    with pytest.raises(ValueError, match="want 5 attributes and 2 more for the mask"):
+        small(attributes=count, parts=((3, False), (2, True)), one_hot=one_hot)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("mode", ["vanilla", "lsgan"])
 def test_other_adversaries_have_no_penalty(mode):
