@@ -123,9 +123,10 @@ class Translator(LightningModule, ABC):
         return float(self.hparams[name])
 
     def lr_scale(self, step: int) -> float:
-        """Factor on the learning rate: 1, falling linearly to 0 over the phase's last ``decay`` iterations."""
+        """Factor on the learning rate: 1, falling linearly to ``final`` over the phase's last ``decay`` iterations."""
         phase, start = self._phase_at(step)
-        return min(1.0, (start + phase.steps - step) / phase.decay) if phase.decay else 1.0
+        remaining = min(1.0, (start + phase.steps - step) / phase.decay) if phase.decay else 1.0
+        return phase.final + (1 - phase.final) * remaining
 
     # ------------------------------------------------------------------------------------------ the game
 

@@ -156,7 +156,7 @@ class StarGAN(Translator):
 
     # The authors' code counts 200,000 iterations, the paper 20 epochs of CelebA (some 250,750) or 200 of RaFD (54,200
     # to 54,400). The learning rate falls to 0 over the second half; in their code it hardly moves (a slip: to 9.99e-5
-    # of 1e-4), for which leave out ``decay``.
+    # of 1e-4), for which add ``final=0.999``.
     schedule = (Phase(steps=200_000, decay=100_000),)
 
     def __init__(

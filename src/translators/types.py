@@ -46,13 +46,15 @@ class Phase:
     Args:
         steps: iterations; one iteration is one batch, that is one discriminator update.
         name: read as ``self.phase.name`` by a model whose forward changes with it.
-        decay: over the last ``decay`` iterations the learning rate falls linearly to 0.
+        decay: over the last ``decay`` iterations the learning rate falls linearly.
+        final: the share of the learning rate that it falls to, in [0, 1].
         learns: dotted module names that are trained; the rest is frozen (no gradient, eval mode).
     """
 
     steps: int
     name: str = ""
     decay: int = 0
+    final: float = 0.0
     learns: tuple[str, ...] = ("generator", "discriminator")
 
     def __post_init__(self) -> None:
@@ -61,3 +63,5 @@ class Phase:
             raise ValueError(f"phase {self.name!r}: steps must be at least 1, got {self.steps}")
         if not 0 <= self.decay <= self.steps:
             raise ValueError(f"phase {self.name!r}: decay must lie in 0..{self.steps} (its steps), got {self.decay}")
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"phase {self.name!r}: final must lie in 0..1 of the learning rate, got {self.final}")

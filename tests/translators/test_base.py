@@ -454,7 +454,12 @@ def test_impossible_settings_are_refused(settings, sentence):
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"), [({"steps": 0}, "steps must be at least 1"), ({"steps": 5, "decay": 6}, r"0\.\.5")]
+    ("settings", "sentence"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": 5, "decay": 6}, r"0\.\.5"),
+        ({"steps": 5, "final": 1.5}, r"0\.\.1 of"),
+    ],
 )
 def test_impossible_phases_are_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -422,8 +422,9 @@ def test_the_papers_learning_rate():
     model = small()
     scales = [model.lr_scale(step) for step in (0, 99_999, 100_000, 150_000, 200_000)]
     assert model.hparams["lr"] == 1e-4 and scales == [1, 1, 1, 0.5, 0]
-    constant = small(phases=[Phase(steps=200_000)])  # what the authors' code does, but for a thousandth
-    assert constant.lr_scale(200_000) == 1
+    official = small(phases=[Phase(steps=200_000, decay=100_000, final=0.999)])  # by a slip in the authors' code
+    assert official.lr_scale(100_000) == 1
+    assert 1e-4 * official.lr_scale(200_000) == pytest.approx(9.99e-5, rel=1e-12)
 
 
 def coloured_shapes(count=32, size=64):
