@@ -109,7 +109,8 @@ class Evaluate(Callback):
         values = {f"test/{name}": value for name, value in found.items()}
         pl_module.log_dict(values, sync_dist=True)
         if trainer.is_global_zero:
-            context = {**context_of(trainer, "test", images), "edits": edits, "judge": self.judge}
+            judge = {"judge": self.judge, "judge_sha256": self._classifier.sha256 if self._classifier else None}
+            context = {**context_of(trainer, "test", images), "edits": edits, **judge}
             path = write_report(trainer.default_root_dir, values, context)
             print(summary(found, _data(trainer).attributes, images, edits, path))
 

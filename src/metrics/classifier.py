@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import pickle
 import zipfile
@@ -47,7 +48,12 @@ class AttributeClassifier(LightningModule):
         corrupt: corrupt the training pictures.
         channels_last: memory layout of images and weights; pays on GPUs and on CPUs with matrix units.
         seed: of the corruptions, with the step and the process.
+
+    Attributes:
+        sha256: of the checkpoint's file, for one that was loaded; reports name it.
     """
+
+    sha256: str | None = None
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class AttributeClassifier(LightningModule):
             raise ValueError(f"{file} is not a judge's checkpoint: expected one that training {cls.__name__} wrote")
         judge = cls(**checkpoint["hyper_parameters"])
         judge.load_state_dict(checkpoint["state_dict"])
+        judge.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         judge.freeze()
         return judge
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def test_the_truth_scores_full_marks(judge, tmp_path, capsys):
     assert report["context"]["attributes"] == ["Red", "Blue"]
     assert report["context"]["edits"] == 40
     assert report["context"]["judge"] == str(judge)
+    with judge.open("rb") as file:
+        assert report["context"]["judge_sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
     printed = capsys.readouterr().out
     assert "the requested attribute is there     100.0%" in printed
     assert str(tmp_path / "metrics.json") in printed
