@@ -171,7 +171,8 @@ def _suggestions(folder: Path, model: Any, data: Any, judged: bool) -> list[tupl
     if not isinstance(model, Translator):
         return [(f"make train {same_data} JUDGE={folder}", "a translator, measured by this judge")]
     if judged:
-        return [(f"make train MODEL=stargan-small {same_data} JUDGE=…", "64 px, half an hour")]
+        longer = ("stargan-small", "half an hour") if root is None else ("stargan-photos", "an hour or more")
+        return [(f"make train MODEL={longer[0]} {same_data} JUDGE=…", f"64 px, {longer[1]}")]
     return [
         (f"make train MODEL=judge {same_data}", "a judge, for the accuracies"),
         (f"make evaluate RUN={folder} JUDGE=runs/judge-…", "what it says of this run"),
