@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 from torchvision.transforms.functional import InterpolationMode, affine
 
 from translators import augmentation
@@ -61,6 +62,26 @@ def test_what_comes_in_from_outside_is_mirrored(monkeypatch):
     still(monkeypatch, "SHIFT")
     drawn(monkeypatch, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
     torch.testing.assert_close(augment(images())[..., -2:], images()[..., -2:].flip(-1), atol=1e-4, rtol=0)
+
+
+def test_the_warp_is_that_of_a_sampling_grid(monkeypatch):
+    """Everything at once, corners included: torch's own bilinear sampling, mirrored at the border."""
+    still(monkeypatch, "SHIFT", "SCALE")
+    across, down, wide, high = draws = (0.7, -0.9, 0.8, -0.4)
+    drawn(monkeypatch, 0.0, 0.0, *draws)
+    theta = torch.tensor([[1 + 0.15 * wide, 0, across / 8], [0, 1 + 0.15 * high, down / 8]])  # its sides are 2 long
+    pictures = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))
+    grid = functional.affine_grid(theta.expand(2, 2, 3), [2, 3, 24, 40], align_corners=False)
+    expected = functional.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
+    torch.testing.assert_close(augment(pictures), expected, atol=1e-5, rtol=0)
+
+
+def test_autocast_leaves_it_as_it_is():
+    torch.manual_seed(4)
+    plain = augment(images())
+    torch.manual_seed(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images()), plain)
 
 
 def test_each_image_gets_its_own_change_and_the_same_seed_the_same():
