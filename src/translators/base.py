@@ -83,8 +83,10 @@ class Translator(LightningModule, ABC):
             raise ValueError("phases is empty: give at least one, or none at all for the paper's")
         if len(set(attributes)) < len(attributes):
             raise ValueError(f"name each attribute once, got {list(attributes)}")
-        if lr <= 0:
+        if not lr > 0:
             raise ValueError(f"lr must be above 0, got {lr}")
+        if not clip_norm >= 0:
+            raise ValueError(f"clip_norm must be at least 0, got {clip_norm}")
         for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

@@ -81,6 +81,7 @@ def stargan(
         if told != count - len(settings.get("parts", ())):
             raise ValueError(
                 f"generator and discriminator are not a pair: the one is for {count} attributes, the other for {told}"
+                " (if they were trained on several datasets at once, say so: parts)"
             )
         depth = _count(critic, r"main\.\d+\.weight")
         first = critic.get("main.0.weight", critic["conv2.weight"])

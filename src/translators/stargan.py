@@ -135,7 +135,8 @@ class StarGAN(Translator):
         one_hot: exactly one attribute is 1 (expressions of RaFD), or any number of them (CelebA).
         parts: for joint training on several datasets (sect. 3.2, eq. 7), how many consecutive attributes each of them
             labels, and whether one-hot; for CelebA and RaFD ((5, False), (8, True)). The last attributes are then the
-            mask, one for each dataset: 1 for the one that the label is of, whose part alone may hold any other 1.
+            mask, one for each dataset: 1 for the one that the label is of, whose part alone may hold any other 1. Such
+            labels, references out of the same dataset, and edits that leave the mask alone are the datamodule's task.
         image_size: side of the images of training; a multiple of 2**depth. `translate` takes other multiples of 4 too.
         generator_width: channels after the generator's first convolution.
         discriminator_width: likewise the discriminator's.
@@ -156,7 +157,7 @@ class StarGAN(Translator):
 
     # The authors' code counts 200,000 iterations, the paper 20 epochs of CelebA (some 250,750) or 200 of RaFD (54,200
     # to 54,400). The learning rate falls to 0 over the second half; in their code it hardly moves (a slip: to 9.99e-5
-    # of 1e-4), for which add ``final=0.999``.
+    # of 1e-4), for which Phase(200_000, decay=100_000, final=0.999).
     schedule = (Phase(steps=200_000, decay=100_000),)
 
     def __init__(
@@ -181,8 +182,13 @@ class StarGAN(Translator):
         super().__init__(attributes=attributes, one_hot=one_hot, n_critic=n_critic, **training)
         if gan_mode not in ADVERSARIES:
             raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
+        for name, value in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if blocks < 0:
+            raise ValueError(f"blocks must be at least 0, got {blocks}")
         wanted = sum(size for size, _ in parts)
-        if parts and (one_hot or wanted + len(parts) != len(attributes)):
+        if parts and (one_hot or min(parts)[0] < 1 or wanted + len(parts) != len(attributes)):
             raise ValueError(
                 f"parts {list(parts)} want {wanted} attributes and {len(parts)} more for the mask, with one_hot said "
                 f"of each part alone; got {len(attributes)} attributes and one_hot={one_hot}"
@@ -216,15 +222,19 @@ class StarGAN(Translator):
         if not ((label == 0) | (label == 1)).all():
             wrong = label[(label != 0) & (label != 1)][0].item()
             raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
+        classes = [label] if self.hparams["one_hot"] else []
         if self.hparams["parts"]:
             *known, mask = self._split(label)
-            foreign = torch.stack(
-                [part.sum(1) * (1 - member) for part, member in zip(known, mask.unbind(1), strict=True)]
-            )
-            if (mask.sum(1) != 1).any() or foreign.any():
-                raise ValueError(
-                    "a joint label must have one 1 in its mask, and outside that dataset's part only zeros"
-                )
+            members = mask.bool().unbind(1)
+            if (mask.sum(1) != 1).any() or any(
+                part[~member].any() for part, member in zip(known, members, strict=True)
+            ):
+                raise ValueError("a joint label has one 1 in its mask, and outside that dataset's part only zeros")
+            told = zip(known, members, self.hparams["parts"], strict=True)
+            classes = [part[member] for part, member, (_, one_hot) in told if one_hot]
+        for rows in classes:
+            if (rows.sum(1) != 1).any():
+                raise ValueError(f"of classes exactly one is 1, got {rows[rows.sum(1) != 1][0].int().tolist()}")
         return label
 
     def _split(self, label: Tensor) -> list[Tensor]:

@@ -65,3 +65,5 @@ class Phase:
             raise ValueError(f"phase {self.name!r}: decay must lie in 0..{self.steps} (its steps), got {self.decay}")
         if not 0 <= self.final <= 1:
             raise ValueError(f"phase {self.name!r}: final must lie in 0..1 of the learning rate, got {self.final}")
+        if self.final and not self.decay:
+            raise ValueError(f"phase {self.name!r}: final={self.final} needs a decay, over how many iterations")

@@ -445,6 +445,8 @@ def test_compiled_players_train_like_plain_ones(tmp_path, monkeypatch):
         ({"n_critic": 0}, "n_critic must be at least 1, got 0"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"max_skipped": 0}, "max_skipped must be at least 1"),
+        ({"lr": math.nan}, "lr must be above 0, got nan"),
+        ({"clip_norm": -1.0}, "clip_norm must be at least 0, got -1"),
         ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\), got 1.0"),
     ],
 )

@@ -332,6 +332,26 @@ def test_a_joint_label_speaks_of_one_dataset(label):
         model.translate(torch.zeros(1, 3, 16, 16), Target(label=torch.tensor([label]).float()))
 
 
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"attributes": 3, "one_hot": True}, [1, 0, 1]),
+        ({"attributes": 3, "one_hot": True}, [0, 0, 0]),
+        ({"attributes": 7, "parts": ((3, False), (2, True))}, [0, 0, 0, 1, 1, 0, 1]),
+        ({"attributes": 7, "parts": ((3, False), (2, True))}, [0, 0, 0, 0, 0, 0, 1]),
+    ],
+)
+def test_of_classes_exactly_one_is_wanted(settings, label):
+    with pytest.raises(ValueError, match="of classes exactly one is 1, got"):
+        small(**settings).translate(torch.zeros(1, 3, 16, 16), Target(label=torch.tensor([label]).float()))
+
+
+@pytest.mark.parametrize("name", ["generator_width", "discriminator_width"])
+def test_a_network_has_channels(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        small(**{name: 0})
+
+
 @pytest.mark.parametrize(("count", "one_hot"), [(5, False), (6, False), (7, True)])
 def test_parts_must_add_up(count, one_hot):
     with pytest.raises(ValueError, match="want 5 attributes and 2 more for the mask"):
