@@ -19,6 +19,7 @@ DATASETS := $(basename $(notdir $(wildcard experiments/data/*.yaml)))
 PAIR := $(wildcard experiments/$(MODEL)-$(DATA).yaml)
 
 known = $(if $(filter $(1),$(2)),,$(error $(3)=$(1) is unknown; known: $(2)))
+ROOTED = $(if $(DATA_DIR),"--data.init_args.root=$(DATA_DIR)")
 JUDGED = $(if $(JUDGE),"--evaluate.init_args.judge=$(JUDGE)")
 CONFIG = --config experiments/defaults.yaml --config experiments/data/$(DATA).yaml \
   --config experiments/models/$(MODEL).yaml $(addprefix --config ,$(PAIR))
@@ -51,13 +52,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 train: $(INSTALLED)  ## train MODEL on DATA, then test it; needs nothing else
 	@$(BIN)/python -m translators fit $(CONFIG) --trainer.default_root_dir=$(RUN) --trainer.precision=$(PRECISION) \
-	  $(if $(DATA_DIR),"--data.init_args.root=$(DATA_DIR)") $(JUDGED) $(ARGS)
+	  $(ROOTED) $(JUDGED) $(ARGS)
 
 resume: $(INSTALLED)  ## go on with RUN=runs/…, bit for bit, from its newest intact checkpoint
-	@$(BIN)/python -m translators fit --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ARGS)
+	@$(BIN)/python -m translators fit --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ROOTED) $(JUDGED) $(ARGS)
 
 evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with JUDGE=runs/…
-	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(JUDGED) $(ARGS)
+	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ROOTED) $(JUDGED) $(ARGS)
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

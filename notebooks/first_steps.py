@@ -13,7 +13,6 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-import translators
 from datamodules import SyntheticFaces
 from datamodules.drawn import Identity, draw
 from translators import StarGAN, Target, Translator
@@ -91,7 +90,8 @@ the attributes it was trained on.
 """
 
 # %%
-runs = Path(translators.__file__).parents[2] / "runs" / "stargan-quick-synthetic"
+here = Path.cwd().parent if Path.cwd().name == "notebooks" else Path.cwd()
+runs = here / "runs" / "stargan-quick-synthetic"
 trained = max(runs.glob("*/checkpoints/step-*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
 if trained is None:
     print(f"there is no run in {runs} yet: `make train` makes one; until then this goes on with the untrained model")

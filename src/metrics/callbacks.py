@@ -71,7 +71,8 @@ class Evaluate(Callback):
         if (classifier.attributes, classifier.one_hot) != (tuple(data.attributes), data.one_hot):
             raise ValueError(
                 f"the judge {self.judge} tells {_named(classifier.attributes, classifier.one_hot)}, "
-                f"but the data has {_named(data.attributes, data.one_hot)}: train a judge on the same data"
+                f"but the data has {_named(data.attributes, data.one_hot)}: train a judge on the same data, with the "
+                "same names in the same order"
             )
         self._classifier = classifier
 

@@ -74,12 +74,13 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _trained_by(folder: Path) -> str | None:
-    """The commit that trained what is measured, as the run folder says; None where it does not."""
+    """The commits that trained what is measured, in turn, as the run folder says; None where it does not."""
     try:
-        noted: str | None = json.loads((folder / "version.json").read_text()).get("commit")
+        noted = json.loads((folder / "version.json").read_text())
     except FileNotFoundError:
         return None
-    return noted
+    commits = [part.get("commit") for part in (noted, *noted.get("resumed", []))]
+    return ", ".join(dict.fromkeys(filter(None, commits))) or None
 
 
 def _commit() -> str | None:

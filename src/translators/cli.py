@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -106,9 +107,10 @@ class TranslatorCLI(LightningCLI):
         if self._received_signal() is None:
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if self.trainer.is_global_zero:
-            judged = any(getattr(callback, "judge", None) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+            callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+            judge = next((judge for callback in callbacks if (judge := getattr(callback, "judge", None))), None)
             folder, finished = Path(self.trainer.default_root_dir), self._received_signal() is None
-            print(_closing_words(folder, finished, self.model, self.datamodule, judged))
+            print(_closing_words(folder, finished, self.model, self.datamodule, judge))
 
     def _received_signal(self) -> int | None:
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -121,23 +123,28 @@ class TranslatorCLI(LightningCLI):
 
 
 def _write_version(folder: Path) -> None:
+    """Note which code runs; a resumed run keeps the note of its beginning, and lists what went on with it."""
     commit = ""
     if shutil.which("git"):
         command = ["git", "describe", "--always", "--dirty"]
         commit = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
         ).stdout.strip()
-    facts = {
+    facts: dict[str, Any] = {
         "translators": translators.__version__,
         "commit": commit or None,
         "torch": torch.__version__,
         "command": ["python", "-m", "translators", *sys.argv[1:]],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "version.json").write_text(json.dumps(facts, indent=2) + "\n")
+    note = folder / "version.json"
+    if note.exists():
+        begun = json.loads(note.read_text())
+        facts = {**begun, "resumed": [*begun.get("resumed", []), facts]}
+    note.write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def _closing_words(folder: Path, finished: bool, model: Any, data: Any, judged: bool) -> str:
+def _closing_words(folder: Path, finished: bool, model: Any, data: Any, judge: str | None) -> str:
     """Where the run's results are, and what to do next; names only what exists."""
     grids = sorted((folder / "grids").glob("step-*.png"))
     lines = ["", f"{'Finished' if finished else 'Stopped'}. The run folder is {folder}/", ""]
@@ -153,30 +160,38 @@ def _closing_words(folder: Path, finished: bool, model: Any, data: Any, judged: 
         "",
         "To try next:",
     ]
-    if not finished:
-        lines.append(f"  {f'make resume RUN={folder}':<72}go on where it stopped")
-    lines += [
-        *(f"  {command:<72}{meaning}" for command, meaning in _suggestions(folder, model, data, judged)),
-        f"  {'make help':<72}every verb, model and dataset",
-    ]
+    steps = [("go on where it stopped", f"make resume RUN={folder}")] if not finished else []
+    steps += _suggestions(folder, model, data, judge)
+    steps.append(("see every verb, model and dataset", "make help"))
     if list(folder.glob("wandb/offline-run-*")):
-        lines.append(f"  .venv/bin/wandb sync {folder}/wandb/offline-run-*    send this run to Weights & Biases")
+        steps.append(("send this run to Weights & Biases", f".venv/bin/wandb sync {folder}/wandb/offline-run-*"))
+    for purpose, command in steps:
+        lines += [f"  {purpose}", f"      {command}"]
     return "\n".join(lines)
 
 
-def _suggestions(folder: Path, model: Any, data: Any, judged: bool) -> list[tuple[str, str]]:
-    """Commands, each with what it is for, that come next on the same data."""
+def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list[tuple[str, str]]:
+    """What may come next on the same data, each with its command; nothing where no recipe is known for the data."""
+    recipes = [path.stem for path in Path("experiments/data").glob("*.yaml")]
+    recipe = max((name for name in recipes if folder.parent.name.endswith(f"-{name}")), key=len, default=None)
+    if recipe is None:
+        return []
     root = getattr(data, "root", None)
-    same_data = "DATA=synthetic" if root is None else f"DATA=… DATA_DIR={root}"
+    settings = {"DATA": recipe, "DATA_DIR": root}
+    if recipe == "folders":
+        settings["ARGS"] = f"--data.init_args.domains=[{','.join(data.attributes)}]"
+    same = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items() if value)
+    longer = "stargan-small" if root is None else "stargan-photos"
     if not isinstance(model, Translator):
-        return [(f"make train {same_data} JUDGE={folder}", "a translator, measured by this judge")]
-    if judged:
-        longer = ("stargan-small", "half an hour") if root is None else ("stargan-photos", "an hour or more")
-        return [(f"make train MODEL={longer[0]} {same_data} JUDGE=…", f"64 px, {longer[1]}")]
-    return [
-        (f"make train MODEL=judge {same_data}", "a judge, for the accuracies"),
-        (f"make evaluate RUN={folder} JUDGE=runs/judge-…", "what it says of this run"),
-    ]
+        return [("train a translator, measured by this judge", f"make train MODEL={longer} {same} JUDGE={folder}")]
+    if judge is None:
+        return [
+            ("train a judge, for the accuracies", f"make train MODEL=judge {same} NAME=judge"),
+            ("let it measure this run", f"make evaluate RUN={folder} JUDGE=runs/judge-{recipe}/judge"),
+        ]
+    if folder.parent.name != f"{longer}-{recipe}":
+        return [("train for longer", f"make train MODEL={longer} {same} JUDGE={shlex.quote(judge)}")]
+    return []
 
 
 def _sentence(error: BaseException) -> str:

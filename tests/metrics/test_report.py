@@ -37,3 +37,16 @@ def test_the_commit_is_gits(monkeypatch):
     assert metrics.report._commit() == (described.stdout.strip() if described.returncode == 0 else None)
     monkeypatch.setenv("PATH", "")
     assert metrics.report._commit() is None
+
+
+@pytest.mark.parametrize(
+    ("noted", "said"),
+    [
+        ({"commit": "a"}, "a"),
+        ({"commit": "a", "resumed": [{"commit": "a"}, {"commit": "b"}]}, "a, b"),
+        ({"commit": None}, None),
+    ],
+)
+def test_all_commits_that_trained_are_named(noted, said, tmp_path):
+    (tmp_path / "version.json").write_text(json.dumps(noted))
+    assert metrics.report._trained_by(tmp_path) == said

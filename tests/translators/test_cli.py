@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import yaml
 
 from tiny import STEPS, arguments, quiet
 from translators import StarGAN, checkpoints
-from translators.cli import run
+from translators.cli import _suggestions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,6 +210,68 @@ def test_the_last_words_name_what_exists(finished):
     assert len(named) >= 4
     assert all(path.exists() for path in named)
     assert "To try next:" in printed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "root", "judge", "commands"),
+    [
+        (
+            "stargan-quick-synthetic",
+            StarGAN(["a"], image_size=64),
+            None,
+            None,
+            [
+                "make train MODEL=judge DATA=synthetic NAME=judge",
+                "make evaluate RUN={folder} JUDGE=runs/judge-synthetic/judge",
+            ],
+        ),
+        (
+            "stargan-quick-synthetic",
+            StarGAN(["a"], image_size=64),
+            None,
+            "runs/j",
+            ["make train MODEL=stargan-small DATA=synthetic JUDGE=runs/j"],
+        ),
+        ("stargan-small-synthetic", StarGAN(["a"], image_size=64), None, "runs/j", []),
+        (
+            "judge-lfw-expressions",
+            None,
+            "my faces",
+            None,
+            ["make train MODEL=stargan-photos DATA=lfw-expressions 'DATA_DIR=my faces' JUDGE={folder}"],
+        ),
+        (
+            "stargan-photos-folders",
+            StarGAN(["a"], image_size=64),
+            "faces",
+            None,
+            [
+                "make train MODEL=judge DATA=folders DATA_DIR=faces 'ARGS=--data.init_args.domains=[cat,dog]' "
+                "NAME=judge",
+                "make evaluate RUN={folder} JUDGE=runs/judge-folders/judge",
+            ],
+        ),
+        ("mine", StarGAN(["a"], image_size=64), None, None, []),
+    ],
+    ids=["no judge", "judged", "judged, and long", "a judge", "chosen domains", "no recipe"],
+)
+def test_what_to_try_next_is_a_command_for_the_same_data(recipe, model, root, judge, commands, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    folder = Path("runs") / recipe / "x"
+    data = SimpleNamespace(root=root, attributes=("cat", "dog")) if root else SimpleNamespace()
+    found = [command for _, command in _suggestions(folder, model, data, judge)]
+    assert found == [command.format(folder=folder) for command in commands]
+
+
+def test_a_resumed_run_remembers_what_it_began_with(tmp_path):
+    with quiet():
+        assert run(arguments(tmp_path, "--trainer.max_steps=2")) == 0
+        begun = json.loads((tmp_path / "version.json").read_text())
+        assert run(arguments(tmp_path, "--trainer.max_steps=3", f"--ckpt_path={tmp_path}")) == 0
+    now = json.loads((tmp_path / "version.json").read_text())
+    (went_on,) = now.pop("resumed")
+    assert now == begun
+    assert went_on.keys() == begun.keys()
 
 
 def test_one_seed_is_for_everything(tmp_path):
