@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
@@ -57,12 +58,19 @@ def context_of(trainer: Trainer, split: str, images: int) -> dict[str, Any]:
         "stands_in": getattr(data, "stand_ins", {}).get(split),  # another split, where a folder lacks this one
         "image_size": getattr(data, "image_size", None),
         "seed": getattr(data, "seed", None),
-        "step": trainer.global_step,
+        "step": _step(trainer),
         "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,  # None: the weights in memory
         "commit": COMMIT,
         "trained_by": _trained_by(Path(trainer.default_root_dir)),
         "version": _version(),
     }
+
+
+def _step(trainer: Trainer) -> int:
+    """The iterations behind the weights; a trainer that only measures a checkpoint counts none itself."""
+    if not trainer.ckpt_path:
+        return int(trainer.global_step)
+    return int(torch.load(trainer.ckpt_path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -285,12 +285,16 @@ def test_a_finished_run_can_be_measured_and_then_trained_on(finished):
     """As ``make evaluate`` and ``make resume`` do: measuring leaves the training's configuration alone."""
     folder, _ = finished
     before = (folder / "config.yaml").read_text()
+    measure = "--evaluate=metrics.Evaluate"
     with quiet() as printed:
-        assert run(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(folder)]) == 0
+        assert run(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(folder), measure]) == 0
     assert (folder / "config.yaml").read_text() == before
+    assert json.loads((folder / "metrics.json").read_text())["context"]["step"] == STEPS
     more = "--model.init_args.phases=[{steps: 7, name: first}, {steps: 11, decay: 5, name: second}]"
     with quiet() as printed:
-        assert run(["fit", "--config", str(folder / "config.yaml"), "--ckpt_path", str(folder), more]) == 0
+        assert run(["fit", "--config", str(folder / "config.yaml"), "--ckpt_path", str(folder), more, measure]) == 0
+    context = json.loads((folder / "metrics.json").read_text())["context"]
+    assert (context["step"], context["checkpoint"]) == (18, None)
     assert checkpoints.newest(folder).name == "step-0000018.ckpt", printed.getvalue()
 
 
