@@ -107,14 +107,16 @@ class TranslatorCLI(LightningCLI):
         if self._received_signal() is None:
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if self.trainer.is_global_zero:
-            callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-            judge = next((judge for callback in callbacks if (judge := getattr(callback, "judge", None))), None)
+            judge = next((judge for one in self._callbacks if (judge := getattr(one, "judge", None))), None)
             folder, finished = Path(self.trainer.default_root_dir), self._received_signal() is None
             print(_closing_words(folder, finished, self.model, self.datamodule, judge))
 
     def _received_signal(self) -> int | None:
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        return next(callback.received for callback in callbacks if isinstance(callback, StopOnSignal))
+        return next(callback.received for callback in self._callbacks if isinstance(callback, StopOnSignal))
+
+    @property
+    def _callbacks(self) -> list[Callback]:
+        return self.trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it, untyped
 
     def exit_status(self) -> int:
         """0, or 128 + the number of the signal that stopped training, as shells have it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import torch
@@ -224,36 +224,33 @@ class StarGAN(Translator):
             raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
         classes = [label] if self.hparams["one_hot"] else []
         if self.hparams["parts"]:
-            *known, mask = self._split(label)
-            members = mask.bool().unbind(1)
-            if (mask.sum(1) != 1).any() or any(
-                part[~member].any() for part, member in zip(known, members, strict=True)
-            ):
+            datasets = self._datasets(label)
+            mask = label[:, -len(datasets) :]
+            if (mask.sum(1) != 1).any() or any(label[~images, columns].any() for columns, images, _ in datasets):
                 raise ValueError("a joint label has one 1 in its mask, and outside that dataset's part only zeros")
-            told = zip(known, members, self.hparams["parts"], strict=True)
-            classes = [part[member] for part, member, (_, one_hot) in told if one_hot]
+            classes = [label[images, columns] for columns, images, one_hot in datasets if one_hot]
         for rows in classes:
             if (rows.sum(1) != 1).any():
                 raise ValueError(f"of classes exactly one is 1, got {rows[rows.sum(1) != 1][0].int().tolist()}")
         return label
 
-    def _split(self, label: Tensor) -> list[Tensor]:
-        """A joint label (B, K) as the parts, each (B, its size), and the mask (B, parts)."""
-        sizes = [size for size, _ in self.hparams["parts"]]
-        return list(label.split([*sizes, len(sizes)], dim=1))
+    def _datasets(self, label: Tensor) -> list[tuple[slice, Tensor, bool]]:
+        """In joint training, of each dataset: its columns of the label, its images (B,) by the mask, and its kind."""
+        parts = self.hparams["parts"]
+        ends, masks = accumulate(size for size, _ in parts), label[:, -len(parts) :].bool().unbind(1)
+        return [
+            (slice(end - size, end), images, one_hot)
+            for (size, one_hot), end, images in zip(parts, ends, masks, strict=True)
+        ]
 
     def _attribute_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """Eq. 2 and 3; in joint training each image counts with the logits of its own dataset alone."""
         if not self.hparams["parts"]:
             return attribute_loss(logits, label, self.hparams["one_hot"])
-        *known, mask = self._split(label)
-        told = logits.split([part.shape[1] for part in known], dim=1)
         losses = [
-            attribute_loss(own_logits[member], own[member], one_hot) * member.float().mean()
-            for own_logits, own, member, (_, one_hot) in zip(
-                told, known, mask.bool().unbind(1), self.hparams["parts"], strict=True
-            )
-            if member.any()
+            attribute_loss(logits[images, columns], label[images, columns], one_hot) * images.float().mean()
+            for columns, images, one_hot in self._datasets(label)
+            if images.any()
         ]
         return torch.stack(losses).sum()
 
