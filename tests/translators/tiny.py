@@ -245,6 +245,7 @@ def arguments(folder: Path, *more: str, workers: int = 0, devices: int = 1) -> l
         "--model=translators.StarGAN",
         *(f"--model.{name}={value}" for name, value in SMALL.items() if name != "image_size"),
         "--model.n_critic=2",
+        "--model.augment=true",
         "--model.ema_decay=0.9",
         "--model.lr=0.001",
         "--model.phases=[{steps: 7, name: first}, {steps: 9, decay: 5, name: second}]",
