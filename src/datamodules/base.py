@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,38 +20,54 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.cache import cached
 from datamodules.records import Records
 from datamodules.sampler import Key, RowBatches, StepBatches
-from datamodules.transforms import Augment, evaluation, training
+from datamodules.transforms import Augment, BasicTransform, to_tensor
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+STAND_IN: dict[Split, Split] = {"val": "test", "test": "val"}
 
 
 class Samples(Dataset[dict[str, Tensor]]):
-    """The items of a split by key: (row, row of the reference, seed of the augmentation).
+    """The batches of a split by key: for each picture (row, row of the reference, seed of the augmentation).
 
     Args:
         records: the split.
-        augment: from a picture and a seed to a tensor in [-1, 1].
+        flip: mirror half of the pictures.
+        augment: what else happens to a picture.
         cache_dir: where decoded pictures are kept; None decodes them anew each time.
     """
 
-    def __init__(self, records: Records, augment: Augment, cache_dir: Path | None = None) -> None:
+    def __init__(
+        self, records: Records, flip: bool = False, augment: Augment | None = None, cache_dir: Path | None = None
+    ) -> None:
         self.labels = torch.from_numpy(np.asarray(records.labels, dtype=np.float32))
+        self.extras = {name: torch.from_numpy(values) for name, values in records.extras.items()}
         self.read: Callable[[int], np.ndarray] = records.read if cache_dir is None else cached(records, cache_dir).read
-        self.augment = augment
+        self.flip, self.augment = flip, augment
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, key: Key) -> dict[str, Tensor]:
-        row, reference, seed = key
-        return {
-            "image": self.augment(self.read(row), 2 * seed),
-            "label": self.labels[row],
-            "index": torch.tensor(row),
-            "reference": self.augment(self.read(reference), 2 * seed + 1),
-            "reference_label": self.labels[reference],
-            "reference_index": torch.tensor(reference),
-        }
+    def __getitem__(self, keys: list[Key]) -> dict[str, Tensor]:
+        """A whole batch (``translators.types.Batch``)."""
+        rows, references, seeds = zip(*keys, strict=True)
+        found = (self._part("", rows, seeds, 0), self._part("reference", references, seeds, 1))
+        return found[0] | found[1]
+
+    def _part(self, prefix: str, rows: Sequence[int], seeds: Sequence[int], stream: int) -> dict[str, Tensor]:
+        """The sources, or with a prefix the references, which are augmented by themselves."""
+        images = np.stack([self._picture(row, seed, stream) for row, seed in zip(rows, seeds, strict=True)])
+        index = torch.tensor(rows)
+        columns = {"label": self.labels[index], "index": index}
+        columns |= {name: values[index] for name, values in self.extras.items()}
+        named = {f"{prefix}_{name}" if prefix else name: column for name, column in columns.items()}
+        return {prefix or "image": to_tensor(images), **named}
+
+    def _picture(self, row: int, seed: int, stream: int) -> np.ndarray:
+        image = self.read(row)
+        if self.augment:
+            image = self.augment(image, 2 * seed + stream)
+        return image[:, ::-1] if self.flip and seed >> stream & 1 else image  # a coin for each stream
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -66,19 +82,23 @@ class ImageDataModule(LightningDataModule, ABC):
         num_workers: loader processes; 0 loads in the training process.
         seed: at least 0; of order, references and augmentation.
         flip: mirror training pictures half of the time.
+        augment: albumentations transforms that training pictures go through before that, in this order.
         cache: keep decoded pictures on disk and map them into memory: (N, size, size, 3) bytes for each split.
         cache_dir: where; None is ``unpaired-image-zoo`` in the user's cache folder. May be deleted at any time.
         balance: draw every domain (every distinct label) equally often in training, with replacement.
+        reference: what the reference of a picture is drawn from: "any" picture, or those of an "other" label.
 
     Attributes:
         attributes: the K names, in label order.
         one_hot: whether exactly one attribute is 1.
-        exclusive: groups of names of which at most one is 1.
+        exclusive: groups of names of which one is meant to be 1, as hair has one colour.
+        conflicts: pairs of names that cannot both be 1, but may both be 0, as a fringe and a receding hairline.
     """
 
     attributes: tuple[str, ...]
     one_hot: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
+    conflicts: tuple[tuple[str, str], ...] = ()
 
     def __init__(
         self,
@@ -87,9 +107,11 @@ class ImageDataModule(LightningDataModule, ABC):
         num_workers: int = 2,
         seed: int = 0,
         flip: bool = True,
+        augment: list[BasicTransform] | None = None,
         cache: bool = True,
         cache_dir: str | None = None,
         balance: bool = False,
+        reference: Literal["any", "other"] = "any",
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -101,7 +123,8 @@ class ImageDataModule(LightningDataModule, ABC):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
-        self.seed, self.flip, self.balance = seed, flip, balance
+        self.seed, self.flip, self.balance, self.reference = seed, flip, balance, reference
+        self.augment = Augment(augment) if augment else None
         self.cache_dir = (Path(cache_dir).expanduser() if cache_dir else default_cache_dir()) if cache else None
         self._samples: dict[str, Samples] = {}
 
@@ -117,8 +140,10 @@ class ImageDataModule(LightningDataModule, ABC):
     def samples(self, split: Split) -> Samples:
         """The items of a split, read (and decoded into the cache) once and then kept."""
         if split not in self._samples:
-            augment = training(self.flip) if split == "train" else evaluation()
-            self._samples[split] = Samples(self.records(split), augment, self.cache_dir)
+            records, augmented = self.records(split), split == "train"
+            self._samples[split] = Samples(
+                records, self.flip and augmented, self.augment if augmented else None, self.cache_dir
+            )
         return self._samples[split]
 
     def setup(self, stage: str) -> None:
@@ -144,6 +169,7 @@ class ImageDataModule(LightningDataModule, ABC):
             self.batch_size,
             self.seed,
             self.balance,
+            self.reference == "other",
             rank,
             world,
             start=self._first_step,
@@ -162,9 +188,9 @@ class ImageDataModule(LightningDataModule, ABC):
     def edits(self, label: Tensor) -> Tensor:
         """The targets of a gallery: one for each attribute (the preset list of StarGAN's released code).
 
-        A domain folder's edit is the domain. Otherwise a bit is flipped and an action unit goes to the other end,
-        except that of an exclusive group (hair colours) the attribute is set and the others are cleared: asking for
-        the colour that is there changes nothing.
+        A domain folder's edit is the domain. Otherwise a bit is flipped and an action unit goes to the other end. Of an
+        exclusive group (hair colours) the attribute is set and the others are cleared: asking for the colour that is
+        there changes nothing. What is switched on clears what it conflicts with; switching off clears nothing.
 
         Args:
             label: (B, K), values in [0, 1].
@@ -184,11 +210,16 @@ class ImageDataModule(LightningDataModule, ABC):
             members = [self.attributes.index(name) for name in group]
             for member in members:
                 targets[:, member, members] = single[member, members]
+        for pair in self.conflicts:
+            one, other = (self.attributes.index(name) for name in pair)
+            for edit, cleared in ((one, other), (other, one)):
+                targets[:, edit, cleared] *= (targets[:, edit, edit] < 0.5).to(label)
         return targets
 
     def _held_out(self, split: Split) -> DataLoader[dict[str, Tensor]]:
         samples = self.samples(split)
-        batches = RowBatches(len(samples), self.batch_size, self.seed, *self._rank_and_world())
+        labels, other = samples.labels.numpy(), self.reference == "other"
+        batches = RowBatches(labels, self.batch_size, self.seed, other, *self._rank_and_world())
         # Forking workers while those of training run can deadlock in CPython; from a cache they would gain little.
         return self._loader(samples, batches, 0 if self.cache_dir else self.num_workers)
 
@@ -197,7 +228,8 @@ class ImageDataModule(LightningDataModule, ABC):
     ) -> DataLoader[dict[str, Tensor]]:
         return DataLoader(
             samples,
-            batch_sampler=batches,
+            sampler=batches,
+            batch_size=None,  # the sampler's items are whole batches of keys, and so are the samples' answers
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -218,6 +250,21 @@ class ImageDataModule(LightningDataModule, ABC):
 def announce(text: str) -> None:
     """Print a line, once for all processes."""
     print(text)
+
+
+def standing_in(split: Split, present: Collection[Split], where: str) -> Split:
+    """The split itself if it is present, else, for val and test, the other one, and a line says so.
+
+    Raises:
+        FileNotFoundError: if neither is there, naming ``where`` it was looked for.
+    """
+    if split in present:
+        return split
+    other = STAND_IN.get(split)
+    if other is None or other not in present:
+        raise FileNotFoundError(f"{where} has no {split} split, only {', '.join(present) or 'nothing'}")
+    announce(f"{where} has no {split} split: {other} stands in for it")
+    return other
 
 
 def default_cache_dir() -> Path:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
-
-from datamodules.base import ImageDataModule, Split, announce, chosen
-from datamodules.images import DECODER, SUFFIXES, read_image
-from datamodules.records import Records
-
-SPLITS: tuple[Split, ...] = get_args(Split)
-STAND_IN: dict[Split, Split] = {"val": "test", "test": "val"}
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
+from datamodules.files import FileRecords, dealt, ignore
+from datamodules.images import SUFFIXES
 
 
 class DomainFolders(ImageDataModule):
@@ -56,54 +50,13 @@ class DomainFolders(ImageDataModule):
         if len(self.attributes) < 2:
             raise ValueError(f"translation needs at least two domains, got {list(self.attributes)} from {self.root}")
 
-    def records(self, split: Split) -> Records:
+    def records(self, split: Split) -> FileRecords:
         """List the pictures of a split, or of the one that stands in for it."""
-        if not (self.root / split).is_dir():
-            split = self._stand_in(split)
-        return FolderRecords(self.root / split, self.attributes, self.image_size)
-
-    def _stand_in(self, split: Split) -> Split:
-        other = STAND_IN.get(split)
-        if other is None or not (self.root / other).is_dir():
-            present = [name for name in SPLITS if (self.root / name).is_dir()]
-            raise FileNotFoundError(f"{self.root} has no {split} folder, only {', '.join(present)}")
-        announce(f"{self.root} has no {split} folder: {other} stands in for it")
-        self.stand_ins[split] = other
-        return other
-
-
-class FolderRecords(Records):
-    """The pictures of some domain folders: the first of each by name, then the second of each, and so on.
-
-    So the first rows show every domain, which is what a limited validation and a picture grid look at.
-
-    Raises:
-        FileNotFoundError: if a domain has no picture.
-    """
-
-    def __init__(self, folder: Path, domains: Sequence[str], size: int) -> None:
-        self.folder, self.size = folder, size
-        _notice(folder, [path for path in _files(folder) if path.suffix.lower() in SUFFIXES], "outside every domain")
-        found = [_pictures(folder / domain) for domain in domains]
-        dealt = sorted((turn, domain, path) for domain, paths in enumerate(found) for turn, path in enumerate(paths))
-        self.paths = [str(path) for _, _, path in dealt]
-        self.labels = np.eye(len(domains), dtype=np.float32)[[domain for _, domain, _ in dealt]]
-
-    def read(self, row: int) -> np.ndarray:
-        """Decode one file; raises ``images.UnreadableImage``, naming it."""
-        return read_image(Path(self.paths[row]), self.size)
-
-    def fingerprint(self) -> str:
-        """Over the decoder's version, the size, the split's name, and each file's place under it, length and times.
-
-        The time of the last change of status counts too: a copy may take another file's time of writing along.
-        """
-        digest = hashlib.sha256(f"{DECODER} {self.size} {self.folder.name}".encode())
-        for path in map(Path, self.paths):
-            status = path.stat()
-            facts = (path.relative_to(self.folder), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            digest.update(os.fsencode("".join(f"\0{fact}" for fact in facts)))
-        return digest.hexdigest()[:32]
+        present = [name for name in SPLITS if (self.root / name).is_dir()]
+        self.stand_ins[split] = split = standing_in(split, present, str(self.root))
+        folder = self.root / split
+        ignore(folder, [os.fsencode(path.name) for path in _loose_pictures(folder)], "outside every domain")
+        return FileRecords(folder, *dealt(folder, self.attributes), self.image_size)
 
 
 def _check_layout(root: Path) -> None:
@@ -137,21 +90,5 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(hidden))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.is_dir())
-
-
-def _pictures(folder: Path) -> list[Path]:
-    pictures = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-    if not pictures:
-        below = _subfolders(folder)
-        hint = f"; folders inside it ({', '.join(below[:4])}) are not searched" if below else ""
-        raise FileNotFoundError(f"the domain {folder} has no picture ({', '.join(sorted(SUFFIXES))}){hint}")
-    _notice(folder, sorted(set(folder.iterdir()) - set(pictures)), "not pictures")
-    return pictures
-
-
-def _notice(folder: Path, strays: Sequence[Path], reason: str) -> None:
-    if strays:
-        names = ", ".join(path.name for path in strays[:3]) + (", ..." if len(strays) > 3 else "")
-        announce(f"{folder}: ignored {len(strays)} ({reason}): {names}")
+def _loose_pictures(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir()]

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch.nn.functional import interpolate
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-DECODER = 1  # part of every cache's name: raise it when the pixels that `read_image` gives change
+DECODER = 2  # part of every cache's name: raise it when the pixels that `read_image` gives change
 
 # What Pillow and the libraries under it raise on files that are broken, cut short or absurdly large.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+ORIENTATION = 0x0112  # EXIF's number for it
+END = b"\xff\xd9"  # of a JPEG
+REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 class UnreadableImage(ValueError):
     """A file that is no picture, or only part of one."""
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """Read a picture, turn it upright (EXIF), scale its shorter side to ``size`` and crop the centre.
+class Crop(NamedTuple):
+    """A square that a dataset is cropped to, in pixels of its own pictures, which all have one size."""
+
+    left: int
+    top: int
+    side: int
+    width: int  # of the whole picture
+    height: int
+
+
+def read_image(path: Path, size: int, crop: Crop | None = None) -> np.ndarray:
+    """Read a picture, turn it upright (EXIF), crop the centre square or ``crop``, and scale that to ``size``.
 
     Grey becomes RGB, transparent parts become white, CMYK is converted (without a colour profile), 16 bits are scaled
     to 8. Shrinking is antialiased (bicubic over the covered area).
@@ -31,21 +49,33 @@ def read_image(path: Path, size: int) -> np.ndarray:
         UnreadableImage: naming the file and what is wrong with it.
     """
     try:
-        with Image.open(path) as image:
-            _shrink_while_decoding(image, size)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(_square(_eight_bit(image), size).convert("RGB"))
+        data = path.read_bytes()
+        return _scaled(_square(_decoded(data, 2 * size), crop), size)
     except BROKEN as error:
-        empty = path.is_file() and path.stat().st_size == 0
-        raise UnreadableImage(f"{path}: {'the file is empty' if empty else error}") from error
+        reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
+        raise UnreadableImage(f"{path}: {reason.replace('<_io.BytesIO object', '<the file')}") from error
 
 
-def _shrink_while_decoding(image: Image.Image, size: int) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, not below twice the size wanted: the rest is left to a filter."""
-    scale = 2 * size / min(image.size)
-    if scale < 1:
-        image.draft(None, (round(image.width * scale), round(image.height * scale)))
+def _decoded(data: bytes, enough: int) -> np.ndarray:
+    """(height, width, 3) uint8 RGB; a large JPEG at a half, a quarter or an eighth, not below ``enough`` a side.
+
+    OpenCV decodes ordinary JPEGs, one and a half times as fast as Pillow and to the same bytes; but of one that is cut
+    short it would make up the rest, so those that do not end as they should are left to Pillow, as is everything rare.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format == "JPEG" and image.mode in {"L", "RGB"} and data.endswith(END) and _is_upright(image):
+            largest = min(image.size) // enough
+            kind = next((REDUCED[scale] for scale in (8, 4, 2) if scale <= largest), cv2.IMREAD_COLOR)
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
+            if pixels is not None:
+                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_eight_bit(image).convert("RGB"))
+
+
+def _is_upright(image: Image.Image) -> bool:
+    return "exif" not in image.info or image.getexif().get(ORIENTATION, 1) == 1
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -59,7 +89,25 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image if image.mode in {"L", "RGB"} else image.convert("RGB")
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+def _square(pixels: np.ndarray, crop: Crop | None) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if crop is None:
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+    elif (width, height) == (crop.width, crop.height):
+        left, top, side = crop.left, crop.top, crop.side
+    else:
+        raise ValueError(
+            f"the picture is {width}x{height}, but this crop is for pictures of {crop.width}x{crop.height}; "
+            "for pictures that are cropped already choose crop: null"
+        )
+    return pixels[top : top + side, left : left + side]
+
+
+def _scaled(pixels: np.ndarray, size: int) -> np.ndarray:
+    """To (size, size, 3); torch's antialiased bicubic of bytes is Pillow's, several times as fast."""
+    if len(pixels) == size:
+        return np.ascontiguousarray(pixels)
+    planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    scaled = interpolate(planes, size=(size, size), mode="bicubic", antialias=True)
+    return scaled[0].permute(1, 2, 0).contiguous().numpy()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,9 +14,11 @@ class Records(ABC):
 
     Attributes:
         labels: (N, K) float32, in the order of the datamodule's ``attributes``.
+        extras: what else a batch shall carry of each picture, (N, ...) each: a digit, a person's number.
     """
 
     labels: np.ndarray
+    extras: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def __len__(self) -> int:
         return len(self.labels)

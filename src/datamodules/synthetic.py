@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from datamodules import drawn
-from datamodules.base import ImageDataModule, Split, chosen
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen
 from datamodules.drawn.drawing import SIZES, draw
 from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, Identity, person_stream
 from datamodules.records import Records
-from datamodules.transforms import evaluation
+from datamodules.transforms import to_tensor
 
 # How often an attribute is on when it is part of the label. Hair colours leave 8 % for red.
 FREQUENCIES = {
@@ -43,7 +43,6 @@ FREQUENCIES = {
     "Receding_Hairline": 0.25,
     "Sideburns": 0.3,
 }
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 SPLIT_STRIDE = 1 << 40  # people are numbered split by split, far enough apart for any size
 LABELS = 2  # the random stream of the labels
 
@@ -188,6 +187,5 @@ class SyntheticFaces(ImageDataModule):
         source = np.stack([records.read(row) for row in rows])
         truth = np.stack([records.draw(row, wanted) for row, wanted in zip(rows, labels, strict=True)])
         mask = torch.from_numpy((source != truth).any(axis=3, keepdims=True)).permute(0, 3, 1, 2)
-        as_tensor = evaluation()  # as the pictures of the batch, to the last bit
-        picture = torch.stack([as_tensor(drawn, 0) for drawn in truth])
+        picture = to_tensor(truth)  # as the pictures of the batch, to the last bit
         return picture.to(label.device), mask.to(label.device, torch.float32).contiguous()

@@ -1,44 +1,49 @@
-"""albumentations pipelines from a uint8 picture to a float tensor in [-1, 1], each draw keyed by an integer."""
+"""From uint8 pictures to float tensors in [-1, 1], and albumentations pipelines whose draws are keyed by an integer."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # without it the import asks the network for a newer version
 
 import albumentations as A
-from albumentations.pytorch import ToTensorV2
+from albumentations import BasicTransform as BasicTransform
 
 
 class Augment:
-    """A pipeline whose randomness is an argument.
+    """An albumentations pipeline whose randomness is an argument.
 
-    Left to itself an albumentations pipeline replays the same stream in every worker and every epoch, and ignores
-    global seeds; here each call seeds it, so that a picture depends on its key alone, wherever it is computed.
+    Left to itself it replays the same stream in every worker and every epoch, and ignores global seeds; here each call
+    seeds it, so that a picture depends on its key alone, wherever it is computed.
 
     Args:
-        *transforms: what happens to the uint8 picture before it becomes a tensor; nothing for evaluation.
+        transforms: what happens to a picture, in this order; the size must stay.
     """
 
-    def __init__(self, *transforms: A.BasicTransform) -> None:
-        self.random = len(transforms) > 0
-        self.pipeline = A.Compose([*transforms, A.Normalize(mean=0.5, std=0.5), ToTensorV2()])
+    def __init__(self, transforms: Sequence[BasicTransform]) -> None:
+        self.pipeline = A.Compose(list(transforms))
 
-    def __call__(self, image: np.ndarray, seed: int) -> Tensor:
-        """Turn (H, W, 3) uint8 into (3, H, W) float32, ``value / 127.5 - 1``; same seed, same result."""
-        if self.random:
-            self.pipeline.set_random_seed(seed)
-        return self.pipeline(image=image)["image"].contiguous()  # else its strides, and a network's rounding, vary
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        """Another (size, size, 3) uint8 picture; same seed, same result.
+
+        Raises:
+            ValueError: if what comes out has another shape or type.
+        """
+        self.pipeline.set_random_seed(seed)
+        result = self.pipeline(image=image)["image"]
+        if result.shape != image.shape or result.dtype != np.uint8:
+            raise ValueError(
+                f"augment must give pictures as it gets them, {image.shape} uint8, but made {result.shape} "
+                f"{result.dtype}: end with A.Resize or a crop to the size of the data, and leave A.Normalize out"
+            )
+        return result
 
 
-def training(flip: bool = True) -> Augment:
-    """What training pictures go through: mirrored half of the time, if ``flip``."""
-    return Augment(A.HorizontalFlip(p=0.5)) if flip else Augment()
-
-
-def evaluation() -> Augment:
-    """What held-out pictures go through: nothing but the change of range."""
-    return Augment()
+def to_tensor(images: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32, contiguous: ``value / 127.5 - 1``."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)

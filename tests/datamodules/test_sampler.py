@@ -98,11 +98,11 @@ def test_balance_takes_each_pattern_of_a_multi_hot_label_for_a_domain():
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_held_out_rows_come_once_each_without_padding(world):
-    shares = [RowBatches(11, 2, rank=rank, world=world) for rank in range(world)]
+    shares = [RowBatches(np.zeros((11, 1)), 2, rank=rank, world=world) for rank in range(world)]
     keys = [key for share in shares for batch in share for key in batch]
     assert sorted(row for row, _, _ in keys) == list(range(11))
     assert all(len(list(share)) == len(share) for share in shares)
-    alone = {row: reference for batch in RowBatches(11, 4) for row, reference, _ in batch}
+    alone = {row: reference for batch in RowBatches(np.zeros((11, 1)), 4) for row, reference, _ in batch}
     assert {row: reference for row, reference, _ in keys} == alone
 
 
@@ -110,3 +110,41 @@ def test_keyed_depends_on_every_integer():
     draws = [keyed(*key).integers(2**62) for key in ((1, 2), (2, 1), (1, 3), (1, 2, 0), (0, 1, 2))]
     assert len(set(draws)) == len(draws)
     assert keyed(1, 2).integers(2**62) == draws[0]
+
+
+def test_references_of_the_other_label_never_share_the_sources():
+    """And are drawn from all the rows of all the others alike."""
+    labels = np.eye(3, dtype=np.float32)[[0] * 60 + [1] * 30 + [2] * 10]
+    domain = labels.argmax(1)
+    sampler = StepBatches(labels, 10, other=True)
+    keys = np.array([key for number in range(300) for key in epoch(sampler, number)])
+    sources, references = domain[keys[:, 0]], domain[keys[:, 1]]
+    assert sorted(epoch(sampler, 0)[i][0] for i in range(100)) == list(range(100))
+    assert (sources != references).all()
+    for source, counts in ((0, (0, 30, 10)), (1, (60, 0, 10)), (2, (60, 30, 0))):
+        share = np.bincount(references[sources == source], minlength=3) / (sources == source).sum()
+        assert np.allclose(share, np.array(counts) / sum(counts), atol=0.05)
+    rows = np.bincount(keys[:, 1][sources == 0], minlength=100)[60:]
+    assert abs(rows - rows.mean()).max() < 6 * np.sqrt(rows.mean())
+
+
+def test_references_of_the_other_label_may_be_balanced():
+    labels = np.eye(3, dtype=np.float32)[[0] * 60 + [1] * 30 + [2] * 10]
+    sampler = StepBatches(labels, 10, balance=True, other=True)
+    keys = np.array([key for number in range(300) for key in epoch(sampler, number)])
+    pairs = np.zeros((3, 3))
+    np.add.at(pairs, (labels.argmax(1)[keys[:, 0]], labels.argmax(1)[keys[:, 1]]), 1 / len(keys))
+    assert np.allclose(pairs, (1 - np.eye(3)) / 6, atol=0.02)
+    assert sampler.batch(3) == StepBatches(labels, 10, balance=True, other=True).batch(3)
+
+
+def test_held_out_references_may_be_of_the_other_label():
+    labels = np.array([[1, 0]] * 4 + [[0, 1]] * 3)
+    keys = [key for batch in RowBatches(labels, 2, other=True) for key in batch]
+    assert [row for row, _, _ in keys] == list(range(7))
+    assert all((row < 4) != (reference < 4) for row, reference, _ in keys)
+
+
+def test_one_label_has_no_other():
+    with pytest.raises(ValueError, match="at least two labels"):
+        StepBatches(np.ones((8, 1)), 2, other=True).batch(0)

@@ -1,0 +1,148 @@
+"""Pictures in files: millions of names without a Python object for each, and what is said of those that do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.base import announce
+from datamodules.images import DECODER, SUFFIXES, Crop, read_image
+from datamodules.records import Records
+
+BLOCK = 1 << 16  # names that are Python objects at one time
+BYTE_SUFFIXES = tuple(os.fsencode(suffix) for suffix in sorted(SUFFIXES))
+
+
+class FileRecords(Records):
+    """Pictures by name.
+
+    Args:
+        folder: what the names are relative to.
+        names: (N,) bytes as the file system has them.
+        labels: (N, K) in [0, 1].
+        size: side in pixels to read them at.
+        crop: which square; None is the middle one.
+        extras: see ``Records``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: np.ndarray,
+        labels: np.ndarray,
+        size: int,
+        crop: Crop | None = None,
+        extras: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.folder, self.names, self.size, self.crop = folder, names, size, crop
+        self.labels, self.extras = np.asarray(labels, dtype=np.float32), extras or {}
+
+    def path(self, row: int) -> Path:
+        """The file of a row."""
+        return self.folder / os.fsdecode(self.names[row])
+
+    def read(self, row: int) -> np.ndarray:
+        """Decode one file; raises ``images.UnreadableImage``, naming it."""
+        return read_image(self.path(row), self.size, self.crop)
+
+    def fingerprint(self) -> str:
+        """Over the decoder's version, size, crop, the folder's name, and each file's name, length and times.
+
+        The time of the last change of status counts too: a copy may take another file's time of writing along.
+        """
+        digest = hashlib.sha256(f"{DECODER} {self.size} {self.crop} {self.folder.name}".encode())
+        folder = os.fsencode(self.folder)
+        for name in self.names:
+            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - a Path a file would take seconds
+            digest.update(b"\0%b\0%d\0%d\0%d" % (name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        return digest.hexdigest()[:32]
+
+
+def pictures(folder: Path) -> np.ndarray:
+    """(N,) names of the pictures that lie in a folder, as bytes and sorted; a line says what else lies there.
+
+    Raises:
+        FileNotFoundError: if there is no picture, or no such folder.
+    """
+    found = [np.empty(0, "S1")]
+    strays: list[bytes] = []
+    below: list[bytes] = []
+    with os.scandir(os.fsencode(folder)) as entries:
+        while block := list(islice(entries, BLOCK)):
+            kept = []
+            for entry in block:
+                if (
+                    entry.name.lower().endswith(BYTE_SUFFIXES)
+                    and not entry.name.startswith(b".")
+                    and not entry.is_dir()
+                ):
+                    kept.append(entry.name)
+                else:
+                    (below if entry.is_dir() else strays).append(entry.name)
+            found.append(np.array(kept, dtype=np.bytes_))
+    ignore(folder, [*strays, *below], "not pictures")
+    names = np.sort(np.concatenate(found))
+    if len(names) == 0:
+        hint = f"; folders inside it ({listed(below, 4)}) are not searched" if below else ""
+        raise FileNotFoundError(f"{folder} has no picture ({', '.join(sorted(SUFFIXES))}){hint}")
+    return names
+
+
+def dealt(root: Path, folders: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of some folders: the first of each by name, then the second of each, and so on.
+
+    So the first rows show every domain, which is what a limited validation and a picture grid look at.
+
+    Returns:
+        (N,) names as bytes, relative to root, and (N, len(folders)) labels.
+    Raises:
+        FileNotFoundError: if a folder has no picture.
+    """
+    found = [pictures(root / folder) for folder in folders]
+    counts = [len(names) for names in found]
+    domain = np.repeat(np.arange(len(folders)), counts)
+    order = np.lexsort((domain, np.concatenate([np.arange(count) for count in counts])))
+    inside = [np.char.add(os.fsencode(folder) + b"/", names) for folder, names in zip(folders, found, strict=True)]
+    return np.concatenate(inside)[order], np.eye(len(folders), dtype=np.float32)[domain[order]]
+
+
+def common(names: np.ndarray, folder: Path, source: Path) -> np.ndarray:
+    """(N,) booleans: for which of the names a list gives there is a picture in a folder.
+
+    A line counts the names without a picture and the pictures without a name, and shows the first ten of each.
+
+    Raises:
+        FileNotFoundError: if no name has a picture.
+    """
+    present = pictures(folder)
+    there = np.isin(names, present)
+    if not there.any():
+        raise FileNotFoundError(
+            f"none of the {len(names):,} pictures that {source} lists ({listed(names, 3)}) is in {folder}, which holds "
+            f"{listed(present, 3)}: the list and the folder do not belong together"
+        )
+    if not there.all():
+        announce(f"{source}: {_counted(names[~there])} without a picture in {folder}")
+    if len(spare := present[~np.isin(present, names)]):
+        announce(f"{folder}: {_counted(spare)} that {source.name} does not list")
+    return there
+
+
+def ignore(folder: Path, names: Sequence[bytes], reason: str) -> None:
+    """Say which files of a folder are left out, if any, and why."""
+    if len(names):
+        announce(f"{folder}: ignored {len(names)} ({reason}): {listed(sorted(names), 3)}")
+
+
+def listed(names: Sequence[bytes] | np.ndarray, most: int = 10) -> str:
+    """The first names, and dots if there are more."""
+    return ", ".join([name.decode(errors="replace") for name in names[:most]] + (["..."] if len(names) > most else []))
+
+
+def _counted(names: np.ndarray) -> str:
+    return f"{len(names):,} ({listed(names)})"
