@@ -6,13 +6,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datamodules.animals import SyntheticAnimals
     from datamodules.base import ImageDataModule
-    from datamodules.folders import DomainFolders
+    from datamodules.celeba import CelebA
+    from datamodules.celeba_hq import CelebAHQ
+    from datamodules.digits import Digits
+    from datamodules.emotionet import EmotioNet
+    from datamodules.expressions import SyntheticExpressions
+    from datamodules.folders import AFHQ, CelebAHQDomains, DomainFolders
+    from datamodules.rafd import RaFD
+    from datamodules.shapes import Shapes
     from datamodules.synthetic import SyntheticFaces
+    from datamodules.unpaired import AlignedFolders, UnpairedFolders
 
-__all__ = ["DomainFolders", "ImageDataModule", "SyntheticFaces"]
+__all__ = [
+    "AFHQ",
+    "AlignedFolders",
+    "CelebA",
+    "CelebAHQ",
+    "CelebAHQDomains",
+    "Digits",
+    "DomainFolders",
+    "EmotioNet",
+    "ImageDataModule",
+    "RaFD",
+    "Shapes",
+    "SyntheticAnimals",
+    "SyntheticExpressions",
+    "SyntheticFaces",
+    "UnpairedFolders",
+]
 
-_HOMES = {"DomainFolders": "folders", "ImageDataModule": "base", "SyntheticFaces": "synthetic"}
+_HOMES = {
+    "AFHQ": "folders",
+    "AlignedFolders": "unpaired",
+    "CelebA": "celeba",
+    "CelebAHQ": "celeba_hq",
+    "CelebAHQDomains": "folders",
+    "Digits": "digits",
+    "DomainFolders": "folders",
+    "EmotioNet": "emotionet",
+    "ImageDataModule": "base",
+    "RaFD": "rafd",
+    "Shapes": "shapes",
+    "SyntheticAnimals": "animals",
+    "SyntheticExpressions": "expressions",
+    "SyntheticFaces": "synthetic",
+    "UnpairedFolders": "unpaired",
+}
 
 
 def __getattr__(name: str) -> Any:

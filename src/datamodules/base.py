@@ -98,7 +98,7 @@ class ImageDataModule(LightningDataModule, ABC):
     attributes: tuple[str, ...]
     one_hot: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
-    conflicts: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[tuple[str, ...], ...] = ()
 
     def __init__(
         self,

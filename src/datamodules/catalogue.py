@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
+from textwrap import dedent, indent
 
 
 class MissingDataset(FileNotFoundError):
@@ -70,16 +70,20 @@ CATALOGUE: dict[str, Entry] = {
             ("list_eval_partition.txt", "d32c9cbf5e040fd4025c592c306e6668"),
             ("identity_CelebA.txt", "32bd1bd63d3c78cd57e08160ec5ed1e2"),
         ),
-        notes=(
-            "Splits, by name (`--data.init_args.protocol=NAME`): `official`, the partition file; `stargan`, rows "
-            "shuffled with Python's seed 1234, the first 2,000 for testing (ADSPM too); `stargan-code`, the same with "
-            "the 1,999 of the released code; `lomit`, 2,000 drawn at random (the paper's; the seed is ours); "
-            "`lomit-code`, the first 1,999 rows for testing and only faces with black, blond or brown hair; `bridgegan`, by "
-            "number: up to 182,000, up to 182,637, the rest. The two of StarGAN and the two of LOMIT have no validation split: test "
-            "stands in for it, and a line says so.\n\n"
-            "Crops (`--data.init_args.crop=NAME`): `centre`, the middle 178 pixels (StarGAN, ADSPM, LOMIT); "
-            "`bridgegan`, 170 pixels from (3, 26); null, the largest centred square of whatever the pictures are."
-        ),
+        notes=dedent("""\
+            Whose splits (`--data.init_args.protocol=NAME`):
+
+            - `official`: the partition file;
+            - `stargan` (ADSPM too): the rows shuffled with Python's seed 1234, the first 2,000 for testing;
+              `stargan-code`: 1,999, as the released code has it;
+            - `lomit`: 2,000 drawn at random for testing (the paper's; the seed is ours); `lomit-code`: the first 1,999
+              rows for testing, and only faces with black, blond or brown hair;
+            - `bridgegan`: by number, up to 182,000, up to 182,637, the rest.
+
+            StarGAN's and LOMIT's have no validation pictures: test stands in for them, and a line says so.
+
+            Crops (`--data.init_args.crop=NAME`): `centre`, the middle 178 pixels (StarGAN, ADSPM, LOMIT); `bridgegan`,
+            170 pixels from (3, 26); `null`, the largest centred square of whatever the pictures are."""),
     ),
     "celeba-hq": Entry(
         title="CelebA-HQ",
@@ -95,10 +99,9 @@ CATALOGUE: dict[str, Entry] = {
             "or {train,val}/{female,male}/*.jpg         DATA=celeba-hq-domains, as StarGAN v2 has it"
         ),
         stand_in="synthetic-celeba",
-        notes=(
-            "By number (`DATA=celeba-hq`) a picture is in the split that CelebA's official partition puts it in, so that "
-            "no picture is trained on here and tested on there. Choose the size with `--data.init_args.image_size=256`."
-        ),
+        notes=dedent("""\
+            By number (`DATA=celeba-hq`) a picture is in the split that CelebA's official partition puts it in, so that
+            none is trained on here and tested on there. Choose the size with `--data.init_args.image_size=256`."""),
     ),
     "rafd": Entry(
         title="Radboud Faces Database",
@@ -108,12 +111,11 @@ CATALOGUE: dict[str, Entry] = {
         size="1.6 GB",
         tree="Rafd090_01_Caucasian_female_angry_frontal.jpg ...",
         stand_in="synthetic-rafd",
-        notes=(
-            "All is read from the names. Choose angles and gazes with `--data.init_args.angles=[45,90,135]` and "
-            "`--data.init_args.gazes=[frontal]`. Splits are by person. The square is 621 pixels from (30, 90), as in "
-            "public code; for pictures that are cropped already, choose `--data.init_args.crop=null`, and "
-            "`make faces PRESET=rafd` crops around a detected face."
-        ),
+        notes=dedent("""\
+            All is read from the names. Choose angles and gazes with `--data.init_args.angles=[45,90,135]` and
+            `--data.init_args.gazes=[frontal]`. Splits are by person: numbers that end in 0 are for testing, 05, 25, 45
+            and 65 for validation. The square is 621 pixels from (30, 90), as in public code; for pictures that are
+            cropped already choose `--data.init_args.crop=null`; `make faces PRESET=rafd` crops around detected faces."""),
     ),
     "afhq": Entry(
         title="Animal Faces-HQ, version 1 or 2",
@@ -149,11 +151,10 @@ CATALOGUE: dict[str, Entry] = {
         size="110 MB (horse2zebra)",
         tree="trainA/*.jpg    trainB/*.jpg\ntestA/*.jpg     testB/*.jpg",
         stand_in="shapes",
-        notes=(
-            "No checksum is published. `DATA=horse2zebra` and `DATA=maps` are recipes; for another name give its folder: "
-            "`DATA=horse2zebra DATA_DIR=data/apple2orange`. Of `maps` every file of A has its match in B: "
-            "`DATA=maps` measures against it."
-        ),
+        notes=dedent("""\
+            No checksum is published. `DATA=horse2zebra` and `DATA=maps` are recipes; for another set give its folder,
+            as in `DATA=horse2zebra DATA_DIR=data/apple2orange`. Of `maps` every file of A has its match in B, and
+            `DATA=maps` measures against it."""),
     ),
     "digits": Entry(
         title="MNIST, USPS and MNIST-M",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -112,25 +112,53 @@ def dealt(root: Path, folders: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def common(names: np.ndarray, folder: Path, source: Path) -> np.ndarray:
-    """(N,) booleans: for which of the names a list gives there is a picture in a folder.
+    """(N,) booleans: for which of the names that a list gives there is a picture in a folder; see ``matched``."""
+    present = pictures(folder)
+    return matched(names, names, present, present, source, folder)
 
-    A line counts the names without a picture and the pictures without a name, and shows the first ten of each.
+
+def matched(
+    names: np.ndarray, keys: np.ndarray, files: np.ndarray, file_keys: np.ndarray, source: Path, folder: Path
+) -> np.ndarray:
+    """(N,) booleans: which of a list's rows have a picture, where row and picture belong together by equal keys.
+
+    A line counts the rows without a picture and the pictures without a row, and shows the first ten of each.
 
     Raises:
-        FileNotFoundError: if no name has a picture.
+        FileNotFoundError: if no row has a picture.
     """
-    present = pictures(folder)
-    there = np.isin(names, present)
+    there = np.isin(keys, file_keys)
     if not there.any():
         raise FileNotFoundError(
             f"none of the {len(names):,} pictures that {source} lists ({listed(names, 3)}) is in {folder}, which holds "
-            f"{listed(present, 3)}: the list and the folder do not belong together"
+            f"{listed(files, 3)}: the list and the folder do not belong together"
         )
     if not there.all():
         announce(f"{source}: {_counted(names[~there])} without a picture in {folder}")
-    if len(spare := present[~np.isin(present, names)]):
+    if len(spare := files[~np.isin(file_keys, keys)]):
         announce(f"{folder}: {_counted(spare)} that {source.name} does not list")
     return there
+
+
+def near_miss(root: Path, fits: Callable[[Path], bool], lacks: str) -> str:
+    """Why a folder is not the one that was meant; names one that fits if it is above or below.
+
+    Args:
+        root: the folder.
+        fits: whether another one would do.
+        lacks: what is wrong with this one, as the end of a sentence.
+    """
+    if not root.exists():
+        return f"{root} does not exist"
+    if not root.is_dir():
+        return f"{root} is a file, not a folder"
+    place = root.resolve()
+    if right := next((folder for folder in (place.parent, place.parent.parent) if fits(folder)), None):
+        return f"{root} is a child of the right folder: use {right}"
+    if below := sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir() and fits(path)):
+        return f"{root} is a parent of the right folder: use {' or '.join(map(str, below[:8]))}"
+    held = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
+    return f"{root} {lacks}; it holds {held}"
 
 
 def ignore(folder: Path, names: Sequence[bytes], reason: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
-from datamodules.files import FileRecords, dealt, ignore
+from datamodules.catalogue import missing
+from datamodules.files import FileRecords, dealt, ignore, near_miss
 from datamodules.images import SUFFIXES
 
 
@@ -32,12 +33,14 @@ class DomainFolders(ImageDataModule):
     """
 
     one_hot = True
+    entry: str | None = None  # of the catalogue, where the folders are those of a public dataset
 
     def __init__(self, root: str, domains: list[str] | None = None, **loading: Any) -> None:
         super().__init__(**loading)
         self.root = Path(root).expanduser()
         self.stand_ins: dict[Split, Split] = {}
-        _check_layout(self.root)
+        if not _is_root(self.root, SPLITS):
+            raise self._missing(_reason(self.root))
         folders = {split: _subfolders(self.root / split) for split in SPLITS if (self.root / split).is_dir()}
         self.attributes = chosen(domains, sorted(set().union(*folders.values())), "domain")
         self.exclusive = (self.attributes,)
@@ -58,25 +61,28 @@ class DomainFolders(ImageDataModule):
         ignore(folder, [os.fsencode(path.name) for path in _loose_pictures(folder)], "outside every domain")
         return FileRecords(folder, *dealt(folder, self.attributes), self.image_size)
 
+    def _missing(self, reason: str) -> FileNotFoundError:
+        if self.entry:
+            return missing(self.entry, self.root, reason)
+        return FileNotFoundError(f"{reason}; expected ROOT/train/<domain>/*.jpg, and val or test beside train")
 
-def _check_layout(root: Path) -> None:
-    """Raise unless root holds a split; where a folder nearby does, name it."""
-    layout = "expected ROOT/train/<domain>/*.jpg, and val or test beside train"
-    if not root.exists():
-        raise FileNotFoundError(f"{root} does not exist; {layout}")
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root} is a file, not a folder; {layout}")
-    if _is_root(root, SPLITS):
-        return
-    place = root.resolve()
-    if right := next((folder for folder in (place.parent, place.parent.parent) if _is_root(folder)), None):
-        raise FileNotFoundError(f"{root} is a child of the right folder: use {right}")
-    if below := sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if _is_root(path)):
-        raise FileNotFoundError(f"{root} is a parent of the right folder: use {' or '.join(map(str, below[:8]))}")
-    if splits := [name for name in SPLITS if (root / name).is_dir()]:
-        raise FileNotFoundError(f"{root} has {', '.join(splits)}, but no folder for each domain inside; {layout}")
-    held = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
-    raise FileNotFoundError(f"{root} has no train folder ({layout}); it holds {held}")
+
+class AFHQ(DomainFolders):
+    """Animal Faces-HQ, version 1 (train, val) or 2 (train, test): cats, dogs, wild animals (Choi et al., CVPR 2020)."""
+
+    entry = "afhq"
+
+
+class CelebAHQDomains(DomainFolders):
+    """CelebA-HQ as StarGAN v2 has it: ``{train,val}/{female,male}`` (Choi et al., CVPR 2020)."""
+
+    entry = "celeba-hq"
+
+
+def _reason(root: Path) -> str:
+    splits = [name for name in SPLITS if (root / name).is_dir()]
+    lacks = f"has {', '.join(splits)}, but no folder for each domain inside" if splits else "has no train folder"
+    return near_miss(root, _is_root, lacks)
 
 
 def _is_root(folder: Path, splits: Sequence[str] = ("train",)) -> bool:

@@ -50,21 +50,21 @@ def read_image(path: Path, size: int, crop: Crop | None = None) -> np.ndarray:
     """
     try:
         data = path.read_bytes()
-        return _scaled(_square(_decoded(data, 2 * size), crop), size)
+        return _scaled(_square(_decoded(data, None if crop else 2 * size), crop), size)
     except BROKEN as error:
         reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise UnreadableImage(f"{path}: {reason.replace('<_io.BytesIO object', '<the file')}") from error
 
 
-def _decoded(data: bytes, enough: int) -> np.ndarray:
-    """(height, width, 3) uint8 RGB; a large JPEG at a half, a quarter or an eighth, not below ``enough`` a side.
+def _decoded(data: bytes, enough: int | None) -> np.ndarray:
+    """(height, width, 3) uint8 RGB; a large JPEG at a half, a quarter or an eighth, if ``enough`` pixels a side remain.
 
     OpenCV decodes ordinary JPEGs, one and a half times as fast as Pillow and to the same bytes; but of one that is cut
     short it would make up the rest, so those that do not end as they should are left to Pillow, as is everything rare.
     """
     with Image.open(io.BytesIO(data)) as image:
         if image.format == "JPEG" and image.mode in {"L", "RGB"} and data.endswith(END) and _is_upright(image):
-            largest = min(image.size) // enough
+            largest = min(image.size) // enough if enough else 1
             kind = next((REDUCED[scale] for scale in (8, 4, 2) if scale <= largest), cv2.IMREAD_COLOR)
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
             if pixels is not None:
