@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
@@ -49,7 +49,7 @@ class Samples(Dataset[dict[str, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, keys: list[Key]) -> dict[str, Tensor]:
-        """A whole batch (``translators.types.Batch``)."""
+        """A whole batch, but for its pictures, which are (B, H, W, 3) uint8."""
         rows, references, seeds = zip(*keys, strict=True)
         found = (self._part("", rows, seeds, 0), self._part("reference", references, seeds, 1))
         return found[0] | found[1]
@@ -61,13 +61,21 @@ class Samples(Dataset[dict[str, Tensor]]):
         columns = {"label": self.labels[index], "index": index}
         columns |= {name: values[index] for name, values in self.extras.items()}
         named = {f"{prefix}_{name}" if prefix else name: column for name, column in columns.items()}
-        return {prefix or "image": to_tensor(images), **named}
+        return {prefix or "image": torch.from_numpy(images), **named}
 
     def _picture(self, row: int, seed: int, stream: int) -> np.ndarray:
         image = self.read(row)
         if self.augment:
             image = self.augment(image, 2 * seed + stream)
         return image[:, ::-1] if self.flip and seed >> stream & 1 else image  # a coin for each stream
+
+
+class Batches(DataLoader[dict[str, Tensor]]):
+    """Batches (``translators.types.Batch``); they come from the workers as bytes, a quarter of what floats would be."""
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # torch gives its iterator a class
+        for batch in super().__iter__():
+            yield batch | {name: to_tensor(batch[name]) for name in ("image", "reference")}
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -93,8 +101,10 @@ class ImageDataModule(LightningDataModule, ABC):
         one_hot: whether exactly one attribute is 1.
         exclusive: groups of names of which one is meant to be 1, as hair has one colour.
         conflicts: pairs of names that cannot both be 1, but may both be 0, as a fringe and a receding hairline.
+        entry: of a public dataset, its name in the catalogue.
     """
 
+    entry: str | None = None
     attributes: tuple[str, ...]
     one_hot: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -160,7 +170,7 @@ class ImageDataModule(LightningDataModule, ABC):
         parts = [f"{name} {count:,} ({count / total:.0%})" for name, count in zip(self.attributes, counts, strict=True)]
         return f"{len(labels):,} images: {', '.join(parts)}; {_imbalance(counts, self.attributes)}"
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def train_dataloader(self) -> Batches:
         """Batches from the trainer's step on, as many as it wants; without a trainer, the first epoch."""
         samples = self.samples("train")
         rank, world = self._rank_and_world()
@@ -177,11 +187,11 @@ class ImageDataModule(LightningDataModule, ABC):
         )
         return self._loader(samples, batches, self.num_workers)
 
-    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def val_dataloader(self) -> Batches:
         """The validation split, each row once and in order."""
         return self._held_out("val")
 
-    def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+    def test_dataloader(self) -> Batches:
         """The test split, each row once and in order."""
         return self._held_out("test")
 
@@ -216,23 +226,20 @@ class ImageDataModule(LightningDataModule, ABC):
                 targets[:, edit, cleared] *= (targets[:, edit, edit] < 0.5).to(label)
         return targets
 
-    def _held_out(self, split: Split) -> DataLoader[dict[str, Tensor]]:
+    def _held_out(self, split: Split) -> Batches:
         samples = self.samples(split)
         labels, other = samples.labels.numpy(), self.reference == "other"
         batches = RowBatches(labels, self.batch_size, self.seed, other, *self._rank_and_world())
         # Forking workers while those of training run can deadlock in CPython; from a cache they would gain little.
         return self._loader(samples, batches, 0 if self.cache_dir else self.num_workers)
 
-    def _loader(
-        self, samples: Samples, batches: StepBatches | RowBatches, num_workers: int
-    ) -> DataLoader[dict[str, Tensor]]:
-        return DataLoader(
+    def _loader(self, samples: Samples, batches: StepBatches | RowBatches, num_workers: int) -> Batches:
+        return Batches(
             samples,
             sampler=batches,
             batch_size=None,  # the sampler's items are whole batches of keys, and so are the samples' answers
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
         )
 
