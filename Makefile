@@ -28,11 +28,20 @@ ifneq (,$(filter train,$(MAKECMDGOALS)))  # before anything is installed
 $(call known,$(MODEL),$(MODELS),MODEL)
 $(call known,$(DATA),$(DATASETS),DATA)
 endif
+ifneq (,$(filter data inspect,$(MAKECMDGOALS)))
+$(call known,$(DATA),$(DATASETS),DATA)
+endif
+ifneq (,$(filter faces,$(MAKECMDGOALS)))
+$(if $(and $(IN),$(OUT)),,$(error name both folders: make faces IN=photos OUT=faces [PRESET=celeba] [SIZE=256]))
+endif
+ifneq (,$(filter mnist-m,$(MAKECMDGOALS)))
+$(if $(PHOTOS),,$(error name the photos, a folder with train/ and test/: make mnist-m PHOTOS=BSDS500/images))
+endif
 ifneq (,$(filter resume evaluate,$(MAKECMDGOALS)))
 $(if $(wildcard $(RUN)/config.yaml),,$(error name a run folder: make $(MAKECMDGOALS) RUN=runs/<model>-<data>/<name>;   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
 
-.PHONY: help install train resume evaluate test check format bench-data clean
+.PHONY: help install train resume evaluate data inspect faces mnist-m pages test check format bench-data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -40,6 +49,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## */\1|/p' Makefile | while IFS='|' read verb what; do printf '  %-12s%s\n' "$$verb" "$$what"; done
 	@echo; echo "  MODEL=  $(MODELS)"; echo "  DATA=   $(DATASETS)"
 	@echo "  DATA_DIR=folder of the dataset   JUDGE=run folder of a judge   NAME=of the run"
+	@echo "  faces: IN=photos OUT=folder PRESET=$(PRESETS) SIZE=pixels   mnist-m: PHOTOS=folder"
 	@echo '  ARGS="…" any option of the command line, such as --trainer.max_steps=1000'
 
 install: $(INSTALLED)  ## set up .venv with everything the project needs
@@ -60,6 +70,22 @@ resume: $(INSTALLED)  ## go on with RUN=runs/…, bit for bit, from its newest i
 evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with JUDGE=runs/…
 	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ROOTED) $(JUDGED) $(ARGS)
 
+data: $(INSTALLED)  ## download DATA into DATA_DIR, verified, or say how to ask for it
+	@$(BIN)/python -m datamodules get experiments/data/$(DATA).yaml $(if $(DATA_DIR),"--root=$(DATA_DIR)")
+
+inspect: $(INSTALLED)  ## look for what is wrong with DATA; a report, contact sheets, and whether training can start
+	@$(BIN)/python -m datamodules inspect experiments/data/$(DATA).yaml $(if $(DATA_DIR),"--root=$(DATA_DIR)") $(ARGS)
+
+faces: $(INSTALLED)  ## find, align and crop the faces of the photos IN, into OUT
+	@$(BIN)/python -m datamodules faces "$(IN)" "$(OUT)" $(if $(PRESET),--preset=$(PRESET)) $(if $(SIZE),--size=$(SIZE)) $(ARGS)
+
+mnist-m: $(INSTALLED)  ## build MNIST-M in DATA_DIR from its MNIST and from PHOTOS
+	@$(BIN)/python -m datamodules mnist-m "$(or $(DATA_DIR),data/digits)" "$(PHOTOS)" $(ARGS)
+
+pages: $(INSTALLED)  ## write docs/datasets.md anew
+	@mkdir -p docs
+	@$(BIN)/python -m datamodules pages > docs/datasets.md
+
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -72,8 +98,8 @@ format: $(INSTALLED)  ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-data: $(INSTALLED)  ## images per second from DATA_DIR, decoded each time and from the cache
-	$(BIN)/python experiments/bench_data.py $(if $(DATA_DIR),"$(DATA_DIR)")
+bench-data: $(INSTALLED)  ## images per second, decoded each time and from the cache, beside Pillow with torchvision
+	$(BIN)/python experiments/bench_data.py $(ARGS)
 
 clean:  ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -81,9 +81,8 @@ def main() -> None:
         rounds = [{cell: rate(each, options.seconds) for cell, each in cells.items()} for _ in range(options.rounds)]
     rates = {cell: median(each[cell] for each in rounds) for cell in cells}
     base = rates["usual", 0]
-    print(
-        f"Pictures/s, {options.pictures:,} JPEGs of 178x218 ({size:.0f} kB each) to 128 px, batches of {options.batch}"
-    )
+    files = f"{options.pictures:,} JPEGs of 178x218 ({size:.0f} kB each)"
+    print(f"Pictures a second, {files} to 128 px, batches of {options.batch}")
     print(f"Pillow and torchvision's transforms, one process: {base:,.0f}\n")
     print("| workers | decoded each time | | cached | |\n|---|---|---|---|---|")
     for workers in (0, 1, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
@@ -22,9 +23,13 @@ class Entry:
     size: str
     tree: str  # below the folder that is given as DATA_DIR
     stand_in: str  # the data recipe of the drawn one with the same labels
-    download: str = ""  # the command, where it may be downloaded; empty where it must be asked for
+    download: str = ""  # the command that gets it; empty where it must be asked for
     checksums: tuple[tuple[str, str], ...] = ()  # file, md5; those that its makers or torchvision publish
     notes: str = ""
+
+    @property
+    def _drawn(self) -> str:
+        return f"drawn pictures{' with the same labels' if self.stand_in.startswith('synthetic-') else ''}"
 
     def short(self, key: str, root: Path) -> str:
         """What an error says when the dataset is missing."""
@@ -33,14 +38,14 @@ class Entry:
             f"{self.title} ({self.holds}; {self.licence}), expected in {root}:\n{indent(self.tree, '    ')}\n"
             f"  to have it: {get} (docs/datasets.md, section {key})\n"
             f"  if it is elsewhere: DATA_DIR=folder\n"
-            f"  to go on without it, on drawn pictures with the same labels: DATA={self.stand_in}"
+            f"  to go on without it, on {self._drawn}: DATA={self.stand_in}"
         )
 
     def page(self, key: str) -> str:
         """The dataset's section of ``docs/datasets.md``."""
         rows = [("holds", self.holds), ("size", self.size), ("licence", self.licence), ("from", self.source)]
         rows.append(("get it", f"`{self.download}`" if self.download else "must be asked for at the address above"))
-        rows.append(("without it", f"`make train DATA={self.stand_in}`: drawn, with the same labels"))
+        rows.append(("without it", f"`make train DATA={self.stand_in}`: {self._drawn}"))
         table = "\n".join(f"| {name} | {words} |" for name, words in rows)
         parts = [f"## {key}\n\n**{self.title}**", f"| | |\n| --- | --- |\n{table}"]
         parts.append("Expected below `DATA_DIR`:\n\n" + indent(self.tree, "    "))
@@ -115,16 +120,17 @@ CATALOGUE: dict[str, Entry] = {
             All is read from the names. Choose angles and gazes with `--data.init_args.angles=[45,90,135]` and
             `--data.init_args.gazes=[frontal]`. Splits are by person: numbers that end in 0 are for testing, 05, 25, 45
             and 65 for validation. The square is 621 pixels from (30, 90), as in public code; for pictures that are
-            cropped already choose `--data.init_args.crop=null`; `make faces PRESET=rafd` crops around detected faces."""),
+            cropped already choose `--data.init_args.crop=null`; `make faces PRESET=rafd` crops around found faces."""),
     ),
     "afhq": Entry(
         title="Animal Faces-HQ, version 1 or 2",
         holds="some 16,000 faces of cats, dogs and wild animals, 512x512 pixels",
         licence="CC BY-NC 4.0 (NAVER Corp.)",
-        source="https://github.com/clovaai/stargan-v2: bash download.sh afhq-dataset, or afhq-v2-dataset",
+        source="https://github.com/clovaai/stargan-v2 (version 2: afhq-v2-dataset)",
         size="some 0.7 GB (version 1), 6.5 GB (version 2)",
         tree="train/{cat,dog,wild}/*\nval/{cat,dog,wild}/*      test/ in version 2",
         stand_in="synthetic-afhq",
+        download="git clone https://github.com/clovaai/stargan-v2 && (cd stargan-v2 && bash download.sh afhq-dataset)",
         notes="Its makers publish no checksum; look at what you have with `make inspect DATA=afhq`.",
     ),
     "emotionet": Entry(
@@ -147,10 +153,12 @@ CATALOGUE: dict[str, Entry] = {
         title="CycleGAN's unpaired folders: horse2zebra, apple2orange, summer2winter_yosemite, monet2photo, maps ...",
         holds="two domains of photos or paintings, 256x256 pixels; horse2zebra has 1,067 and 1,334 to train on",
         licence="the photos' own: ImageNet and Flickr, non-commercial research",
-        source="https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/horse2zebra.zip (and so on: NAME.zip)",
+        source="https://efrosgans.eecs.berkeley.edu/cyclegan/datasets",
         size="110 MB (horse2zebra)",
         tree="trainA/*.jpg    trainB/*.jpg\ntestA/*.jpg     testB/*.jpg",
         stand_in="shapes",
+        download="curl -LO https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/horse2zebra.zip && "
+        "unzip horse2zebra.zip -d data",
         notes=dedent("""\
             No checksum is published. `DATA=horse2zebra` and `DATA=maps` are recipes; for another set give its folder,
             as in `DATA=horse2zebra DATA_DIR=data/apple2orange`. Of `maps` every file of A has its match in B, and
@@ -165,7 +173,7 @@ CATALOGUE: dict[str, Entry] = {
         size="11 MB packed (MNIST), 8 MB (USPS)",
         tree=(
             "MNIST/raw/train-images-idx3-ubyte ...      as torchvision has it\n"
-            "usps/usps.bz2, usps/usps.t.bz2             libsvm's\n"
+            "usps/usps.bz2, usps/usps.t.bz2             libsvm's; or usps/usps_16x16_uint8.npz\n"
             "mnist-m/mnistm_train.npz, mnistm_test.npz  images, labels"
         ),
         stand_in="shapes",
@@ -178,7 +186,12 @@ CATALOGUE: dict[str, Entry] = {
             ("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
             ("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
         ),
-        notes="",
+        notes=dedent("""\
+            Recipes: `DATA=mnist-usps` and `DATA=mnist-mnistm`. A batch carries the digits, too (`digit`). MNIST-M is
+            built from MNIST and a folder of colour photos with `train/` and `test/`, such as BSDS500's images, by the
+            published recipe: `make mnist-m PHOTOS=BSDS500/data/images DATA_DIR=data/digits`. Its authors' own file is
+            not read, and numbers on a set made of other photos are not theirs. MNIST and MNIST-M share digits: a
+            validation digit of one may be a training digit of the other."""),
     ),
 }
 
@@ -186,3 +199,31 @@ CATALOGUE: dict[str, Entry] = {
 def missing(key: str, root: Path, reason: str) -> MissingDataset:
     """The error for a dataset that is not there, or not laid out as it should be."""
     return MissingDataset(f"{reason}\n{CATALOGUE[key].short(key, root)}")
+
+
+def pages() -> str:
+    """``docs/datasets.md``."""
+    begin = dedent("""\
+        # Datasets
+
+        Made from `src/datamodules/catalogue.py` by `make pages`; change it there.
+
+        Nothing is downloaded without being asked for. `make data DATA=…` gets what may be downloaded, with checksums,
+        and says plainly what must be asked for. Put a dataset where its recipe looks for it (`data/<name>`), or say
+        where it is: `make train DATA=celeba DATA_DIR=/where/it/is`. Then let the doctor look at it:
+
+            make inspect DATA=celeba
+
+        Most of these show people. Keep to the licences, and do not publish the pictures.
+        """)
+    return "\n\n".join([begin.rstrip(), *(entry.page(key) for key, entry in CATALOGUE.items())]) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of the command ``pages``: none."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the pages."""
+    print(pages(), end="")
+    return 0

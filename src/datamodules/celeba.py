@@ -44,6 +44,8 @@ class CelebA(ImageDataModule):
         ValueError: if an attribute is unknown or a list is damaged.
     """
 
+    entry = "celeba"
+
     def __init__(
         self,
         root: str,

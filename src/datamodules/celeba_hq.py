@@ -37,6 +37,8 @@ class CelebAHQ(ImageDataModule):
         ValueError: if an attribute is unknown, a list is damaged, or two pictures have one number.
     """
 
+    entry = "celeba-hq"
+
     def __init__(
         self, root: str, attributes: list[str] | None = None, attribute_list: str | None = None, **loading: Any
     ) -> None:

@@ -55,6 +55,7 @@ class Digits(ImageDataModule):
         FileNotFoundError: if a file is missing.
     """
 
+    entry = "digits"
     one_hot = True
 
     def __init__(

@@ -33,7 +33,6 @@ class DomainFolders(ImageDataModule):
     """
 
     one_hot = True
-    entry: str | None = None  # of the catalogue, where the folders are those of a public dataset
 
     def __init__(self, root: str, domains: list[str] | None = None, **loading: Any) -> None:
         super().__init__(**loading)

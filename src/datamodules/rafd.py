@@ -47,6 +47,7 @@ class RaFD(ImageDataModule):
         ValueError: if a choice is unknown or a picture is not named like this.
     """
 
+    entry = "rafd"
     one_hot = True
 
     def __init__(

@@ -42,6 +42,7 @@ class UnpairedFolders(ImageDataModule):
         FileNotFoundError: if root is missing or not laid out like this.
     """
 
+    entry = "unpaired"
     one_hot = True
 
     def __init__(
