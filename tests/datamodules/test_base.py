@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import albumentations as A
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -34,12 +35,25 @@ class NoiseData(ImageDataModule):
         return Noise({"train": 22, "val": 7, "test": 5}[split], self.image_size)
 
 
+class Numbered(Noise):
+    """Noise whose pictures have a number of their own."""
+
+    def __init__(self, *size) -> None:
+        super().__init__(*size)
+        self.extras = {"digit": np.arange(len(self)) * 7 % 10}
+
+
+class NumberedData(NoiseData):
+    def records(self, split):
+        return Numbered({"train": 22, "val": 7, "test": 5}[split], self.image_size)
+
+
 class Labels(ImageDataModule):
     """Only the names, for what needs no pictures."""
 
-    def __init__(self, *attributes: str, exclusive=(), one_hot: bool = False) -> None:
+    def __init__(self, *attributes: str, exclusive=(), conflicts=(), one_hot: bool = False) -> None:
         super().__init__()
-        self.attributes, self.exclusive, self.one_hot = attributes, exclusive, one_hot
+        self.attributes, self.exclusive, self.conflicts, self.one_hot = attributes, exclusive, conflicts, one_hot
 
     def records(self, split):
         raise NotImplementedError
@@ -131,6 +145,41 @@ def test_augmentation_differs_between_workers_and_epochs_and_not_between_runs(tm
     assert len({tuple(mirrored(batch)) for batch in one}) == 6
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_other_augmentation_is_keyed_too_and_spares_held_out_pictures(tmp_path, workers):
+    """A random crop of noise, wherever it is computed, is the same again, and another one in every step."""
+
+    def batches(loader: str) -> list:
+        crop = A.RandomResizedCrop(size=(16, 16), scale=(0.3, 0.6))
+        data = noise(tmp_path, num_workers=workers, augment=[crop], batch_size=11, flip=False)
+        return list(getattr(data, loader)())
+
+    one, other = batches("train_dataloader"), batches("train_dataloader")
+    assert same(one, other)
+    plain = list(noise(tmp_path, batch_size=11, flip=False).train_dataloader())
+    assert all(not torch.equal(a["image"], b["image"]) for a, b in zip(one, plain, strict=True))
+    assert same(batches("test_dataloader"), list(noise(tmp_path, batch_size=11).test_dataloader()))
+
+
+def test_augmentation_must_keep_the_size(tmp_path):
+    data = noise(tmp_path, augment=[A.CenterCrop(8, 8)])
+    with pytest.raises(ValueError, match=r"\(16, 16, 3\) uint8, but made \(8, 8, 3\) uint8"):
+        next(iter(data.train_dataloader()))
+
+
+def test_a_batch_carries_what_else_is_known_of_its_pictures_and_references(tmp_path):
+    data = NumberedData(image_size=16, batch_size=4, num_workers=0, cache_dir=str(tmp_path))
+    for batch in (*data.train_dataloader(), *data.val_dataloader()):
+        assert batch["digit"].tolist() == (batch["index"] * 7 % 10).tolist()
+        assert batch["reference_digit"].tolist() == (batch["reference_index"] * 7 % 10).tolist()
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader"])
+def test_references_may_come_from_the_other_label(tmp_path, loader):
+    for batch in getattr(noise(tmp_path, reference="other"), loader)():
+        assert ((batch["label"] * batch["reference_label"]).sum(1) == 0).all()
+
+
 def test_workers_do_not_change_the_batches(tmp_path):
     alone, pair = (list(noise(tmp_path, num_workers=number).train_dataloader()) for number in (0, 2))
     assert len(alone) == 5
@@ -181,6 +230,15 @@ def test_edits_of_hair_colour_follow_the_released_preset_list():
     targets = data.edits(torch.tensor([[1.0, 0, 0, 1, 1], [0, 0, 0, 0, 1]]))
     assert targets[0].tolist() == [[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [0, 0, 1, 1, 1], [1, 0, 0, 0, 1], [1, 0, 0, 1, 0]]
     assert targets[1].tolist() == [[1, 0, 0, 0, 1], [0, 1, 0, 0, 1], [0, 0, 1, 0, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
+
+
+def test_switching_on_clears_what_conflicts_and_switching_off_clears_nothing():
+    """BridgeGAN's rules: a receding hairline puts a fringe off and the other way round; either can go alone."""
+    data = Labels("Bangs", "Male", "Receding_Hairline", conflicts=(("Bangs", "Receding_Hairline"),))
+    targets = data.edits(torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]])).tolist()
+    assert targets[0] == [[0, 0, 0], [1, 1, 0], [0, 0, 1]]
+    assert targets[1] == [[1, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert targets[2] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def test_edits_of_domains_are_the_domains():

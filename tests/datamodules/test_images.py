@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.images import UnreadableImage, read_image
+from datamodules.images import UnreadableImage, read_image, read_photo
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -37,6 +37,30 @@ def test_a_lossless_picture_of_the_right_size_is_unchanged(tmp_path, suffix):
 def test_jpeg_is_read(tmp_path):
     pixels = read(tmp_path, Image.fromarray(quarters()), "picture.jpg", quality=100, subsampling=0)
     assert np.allclose(pixels, quarters(), atol=4)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
+def test_an_ordinary_jpeg_has_the_pixels_that_pillow_gives_it(tmp_path, mode, options):
+    y, x = np.mgrid[:37, :37]
+    pixels = np.stack([128 + 90 * np.sin(x / 3), 128 + 90 * np.cos(y / 5), 3 * x + 3 * y], -1).astype(np.uint8)
+    path = tmp_path / "picture.jpg"
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    assert np.array_equal(read_image(path, 37), np.asarray(Image.open(path).convert("RGB")))
+
+
+@pytest.mark.parametrize(("size", "side"), [(128, 178), (64, 100), (40, 30)])
+def test_scaling_is_pillows_bicubic_to_one_level(tmp_path, size, side):
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)).astype(int)
+    assert abs(read(tmp_path, Image.fromarray(pixels), size=size) - expected).max() <= 1
+
+
+def test_a_jpeg_with_something_after_its_end_is_read(tmp_path):
+    path = tmp_path / "picture.jpg"
+    Image.fromarray(quarters()).save(path, quality=100, subsampling=0)
+    path.write_bytes(path.read_bytes() + b"a camera's own")
+    assert np.allclose(read_image(path, 16), quarters(), atol=4)
 
 
 def test_grey_becomes_rgb(tmp_path):
@@ -143,6 +167,16 @@ def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):
 
 def test_a_small_picture_is_enlarged(tmp_path):
     assert corners(read(tmp_path, Image.fromarray(quarters(8)), size=32)) == [RED, GREEN, BLUE, WHITE]
+
+
+def test_a_photo_keeps_its_size_and_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise to be upright
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 300, 3)).astype(np.uint8)
+    Image.fromarray(np.rot90(pixels).copy()).save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(read_photo(tmp_path / "photo.png"), pixels)
+    Image.fromarray(np.full((40, 300), 90, np.uint8)).save(tmp_path / "photo.jpg")
+    assert np.array_equal(read_photo(tmp_path / "photo.jpg"), np.full((40, 300, 3), 90))
 
 
 def test_an_empty_file_is_named(tmp_path):
