@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +50,27 @@ def read_image(path: Path, size: int, crop: Crop | None = None) -> np.ndarray:
     Raises:
         UnreadableImage: naming the file and what is wrong with it.
     """
+    with _naming(path):
+        return _scaled(_square(_decoded(path.read_bytes(), None if crop else 2 * size), crop), size)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Read a whole picture at its own resolution, upright and in RGB as ``read_image`` gives it.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
+    Raises:
+        UnreadableImage: naming the file and what is wrong with it.
+    """
+    with _naming(path):
+        return _decoded(path.read_bytes(), None)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever a broken file raises into one error."""
     try:
-        data = path.read_bytes()
-        return _scaled(_square(_decoded(data, None if crop else 2 * size), crop), size)
+        yield
     except BROKEN as error:
         reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise UnreadableImage(f"{path}: {reason.replace('<_io.BytesIO object', '<the file')}") from error

@@ -1,0 +1,265 @@
+"""Faces from any photos: found, aligned as a dataset has them, cut out, and with what it takes to paste them back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from datamodules.crops import PRESETS, Face, crop
+
+LONGEST = 640  # pixels of a photo's longer side that the detector is shown
+STEP = 32  # to which the sides are filled up, so that photos of almost equal size share a batch
+SMALLEST = 20  # pixels of a face as the detector is shown it; below, it mostly errs
+THRESHOLDS = (0.6, 0.7, 0.9)  # of the detector's stages; with its own 0.7 for the last, more animals have faces
+BATCH = 32  # photos in memory at one time
+INDEX, WITHOUT_FACE, UNREADABLE = "faces.jsonl", "without_face.txt", "unreadable.txt"
+
+
+class FaceFinder:
+    """MTCNN (Zhang et al., 2016) with the weights that come with facenet-pytorch; on the GPU if there is one.
+
+    Args:
+        min_face: side in pixels of the smallest face to look for, from 20 up. The larger, the faster. In a photo that
+            is shrunk (above 640 pixels, to between 320 and 640) it is at least 20 of the shrunken pixels.
+    Raises:
+        ValueError: if min_face is below 20.
+    """
+
+    def __init__(self, min_face: int = 60) -> None:
+        if min_face < SMALLEST:
+            raise ValueError(f"min_face must be {SMALLEST} pixels or more, got {min_face}")
+        import torch
+        from facenet_pytorch import MTCNN
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.min_face, self.detector = min_face, MTCNN(thresholds=list(THRESHOLDS), device=device)
+
+    def largest(self, photos: Sequence[np.ndarray]) -> list[Face | None]:
+        """The largest face of each photo, or None; what is found in one does not depend on the others.
+
+        Args:
+            photos: (height, width, 3) uint8 RGB, of any sizes. Equal sizes are fastest.
+        """
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        shown = []
+        for row, photo in enumerate(photos):
+            reduction = math.ceil(max(photo.shape) / LONGEST)
+            shown.append(_filled(photo, reduction))
+            groups[reduction, *shown[row].shape].append(row)
+        faces: list[Face | None] = [None] * len(photos)
+        for (reduction, *_), rows in groups.items():
+            for row, face in zip(rows, self._detect(np.stack([shown[row] for row in rows]), reduction), strict=True):
+                faces[row] = face
+        return faces
+
+    def _detect(self, shown: np.ndarray, reduction: int) -> Iterator[Face | None]:
+        self.detector.min_face_size = max(SMALLEST, self.min_face / reduction)
+        if min(shown.shape[1:3]) < self.detector.min_face_size:
+            yield from [None] * len(shown)  # the detector would raise
+            return
+        for boxes, probabilities, landmarks in zip(*self.detector.detect(shown, landmarks=True), strict=True):
+            if boxes is None:
+                yield None
+                continue
+            box, points = (_enlarged(np.asarray(found[0], np.float64), reduction) for found in (boxes, landmarks))
+            yield Face(box, points, float(probabilities[0]))  # the detector sorts by area
+
+
+def _filled(photo: np.ndarray, reduction: int) -> np.ndarray:
+    """The photo with black on the right and below up to a multiple of STEP, then shrunk exactly ``reduction`` times."""
+    height, width = photo.shape[:2]
+    step = STEP * reduction
+    below, right = -height % step, -width % step
+    filled = cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    size = (filled.shape[1] // reduction, filled.shape[0] // reduction)
+    return filled if reduction == 1 else cv2.resize(filled, size, interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(positions: np.ndarray, reduction: int) -> np.ndarray:
+    return (positions + 0.5) * reduction - 0.5
+
+
+@dataclass
+class Tally:
+    """What became of the photos: how many gave a face, the names of those without, and what is wrong with the rest."""
+
+    faces: int = 0
+    without_face: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def crop_faces(photos: Path, out: Path, preset: str = "celeba", size: int = 256, min_face: int = 60) -> Tally:
+    """Cut the largest face out of every photo in a folder and the folders in it.
+
+    ``out`` gets the same folders, with a PNG for each face; ``faces.jsonl``, a line for each with its photo, crop,
+    matrix (2x3, from the photo's pixels to the crop's, see ``crops.paste``), box, landmarks and probability; and where
+    need be ``without_face.txt`` and ``unreadable.txt``. It appears when all is done, and not at all without a face.
+
+    Args:
+        photos: the folder; hidden files and folders in it are left out.
+        out: a folder that is not there yet, not inside ``photos``.
+        preset: of ``crops.PRESETS``.
+        size: side of the crops in pixels.
+        min_face: see ``FaceFinder``.
+    Raises:
+        FileNotFoundError: if there is no photo.
+        FileExistsError: if out exists.
+        ValueError: on a setting out of range.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if size < 1:
+        raise ValueError(f"size must be 1 pixel or more, got {size}")
+    _check(photos, out)
+    names = _photographs(photos)
+    finder = FaceFinder(min_face)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
+        folder = Path(unfinished) / "faces"
+        folder.mkdir()
+        tally = _crop_all(photos, names, folder, finder, preset, size)
+        if tally.faces:
+            folder.rename(out)
+    return tally
+
+
+def _check(photos: Path, out: Path) -> None:
+    if not photos.is_dir():
+        raise FileNotFoundError(f"{photos} is not a folder; expected one with photos")
+    if out.exists() or out.is_symlink():
+        raise FileExistsError(f"{out} exists already: choose a new folder, or delete that one first")
+    if out.resolve().is_relative_to(photos.resolve()):
+        raise ValueError(f"{out} lies inside {photos}, where its faces would count as photos: choose a folder outside")
+
+
+def _photographs(folder: Path) -> list[str]:
+    """Sorted names relative to the folder, from all folders below it; links are followed unless they lead back up."""
+    from datamodules.images import SUFFIXES
+
+    def stop(error: OSError) -> None:
+        raise error  # or a folder that may not be read would be passed over in silence
+
+    found = []
+    for place, folders, files in os.walk(folder, onerror=stop, followlinks=True):
+        here = Path(place)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX")) and not here.resolve().is_relative_to((here / name).resolve())
+        ]
+        pictures = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+        found += [(here / name).relative_to(folder).as_posix() for name in pictures]
+    if not found:
+        raise FileNotFoundError(f"{folder} has no photo ({', '.join(sorted(SUFFIXES))}), nor have the folders in it")
+    return sorted(found)
+
+
+def _crop_names(photos: Sequence[str]) -> dict[str, str]:
+    """A different PNG for each of the sorted names: ``a.png`` for ``a.jpg``, and if that is taken ``a.jpg.png``.
+
+    The longer one is always free: only ``a.jpg.*`` could have it for its shorter one, and those come later.
+    """
+    taken: dict[str, str] = {}
+    for photo in photos:
+        name = Path(photo).with_suffix(".png").as_posix()
+        taken[f"{photo}.png" if name in taken else name] = photo
+    return {photo: name for name, photo in taken.items()}
+
+
+def _crop_all(photos: Path, names: list[str], out: Path, finder: FaceFinder, preset: str, size: int) -> Tally:
+    tally, crops = Tally(), _crop_names(names)
+    with (out / INDEX).open("w") as index:
+        for batch in _opened(photos, names, tally):
+            for (name, photo), face in zip(batch.items(), finder.largest(list(batch.values())), strict=True):
+                if face is None:
+                    tally.without_face.append(name)
+                    continue
+                matrix = PRESETS[preset](face).matrix(size)
+                _write(out / crops[name], crop(photo, matrix, size))
+                index.write(json.dumps(_entry(name, crops[name], face, matrix)) + "\n")
+                tally.faces += 1
+    _list(out / WITHOUT_FACE, tally.without_face)
+    _list(out / UNREADABLE, tally.unreadable.values())
+    return tally
+
+
+def _opened(photos: Path, names: list[str], tally: Tally) -> Iterator[dict[str, np.ndarray]]:
+    """The photos by name, some at a time; those that cannot be read go to the tally."""
+    from datamodules.images import UnreadableImage, read_photo
+
+    remaining = iter(tqdm(names, desc="finding faces", unit="photo", disable=None, leave=False))
+    while block := list(islice(remaining, BATCH)):
+        batch = {}
+        for name in block:
+            try:
+                batch[name] = read_photo(photos / name)
+            except UnreadableImage as error:
+                tally.unreadable[name] = str(error)
+        yield batch
+
+
+def _entry(photo: str, crop: str, face: Face, matrix: np.ndarray) -> dict[str, object]:
+    return {
+        "photo": photo,
+        "crop": crop,
+        "matrix": matrix.tolist(),
+        "box": face.box.round(2).tolist(),
+        "landmarks": face.landmarks.round(2).tolist(),
+        "probability": round(face.probability, 4),
+    }
+
+
+def _write(path: Path, face: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(face, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def _list(path: Path, lines: Collection[str]) -> None:
+    if lines:
+        path.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``run`` reads."""
+    parser.add_argument("photos", type=Path, help="folder of photos; the folders in it are searched too")
+    parser.add_argument("out", type=Path, help="new folder for the faces, laid out like the photos'")
+    parser.add_argument("--preset", choices=PRESETS, default="celeba", help="whose crop (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="side of a crop in pixels (default: %(default)s)")
+    smallest = "side in pixels of the smallest face to look for; larger is faster (default: %(default)s)"
+    parser.add_argument("--min-face", type=int, default=60, help=smallest)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Cut out the faces and say what was found.
+
+    Returns:
+        0, or 1 if no photo has a face.
+    """
+    photos, out = options.photos.expanduser(), options.out.expanduser()
+    tally = crop_faces(photos, out, options.preset, options.size, options.min_face)
+    if tally.faces:
+        print(f"{out}: {tally.faces:,} faces ({options.preset}, {options.size} px); {INDEX} says where each comes from")
+    else:
+        print(f"no face of {options.min_face} pixels or more in {photos}: {out} was not written")
+    _say("without a face", tally.without_face, out / WITHOUT_FACE)
+    _say("that cannot be read", list(tally.unreadable), out / UNREADABLE)
+    return 0 if tally.faces else 1
+
+
+def _say(what: str, names: list[str], source: Path) -> None:
+    if names:
+        shown = [os.fsencode(name).decode(errors="replace") for name in names[:10]]
+        more = f", ...; all in {source}" if len(names) > 10 and source.exists() else ""
+        print(f"photos {what}: {len(names):,} ({', '.join(shown)}{more})")
