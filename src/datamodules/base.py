@@ -4,78 +4,26 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Sampler
 
-from datamodules.cache import cached
 from datamodules.records import Records
 from datamodules.sampler import Key, RowBatches, StepBatches
-from datamodules.transforms import Augment, BasicTransform, to_tensor
+from datamodules.samples import Batches, Samples
+from datamodules.transforms import Augment, BasicTransform
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 STAND_IN: dict[Split, Split] = {"val": "test", "test": "val"}
-
-
-class Samples(Dataset[dict[str, Tensor]]):
-    """The batches of a split by key: for each picture (row, row of the reference, seed of the augmentation).
-
-    Args:
-        records: the split.
-        flip: mirror half of the pictures.
-        augment: what else happens to a picture.
-        cache_dir: where decoded pictures are kept; None decodes them anew each time.
-    """
-
-    def __init__(
-        self, records: Records, flip: bool = False, augment: Augment | None = None, cache_dir: Path | None = None
-    ) -> None:
-        self.labels = torch.from_numpy(np.asarray(records.labels, dtype=np.float32))
-        self.extras = {name: torch.from_numpy(values) for name, values in records.extras.items()}
-        self.read: Callable[[int], np.ndarray] = records.read if cache_dir is None else cached(records, cache_dir).read
-        self.flip, self.augment = flip, augment
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, keys: list[Key]) -> dict[str, Tensor]:
-        """A whole batch, but for its pictures, which are (B, H, W, 3) uint8."""
-        rows, references, seeds = zip(*keys, strict=True)
-        found = (self._part("", rows, seeds, 0), self._part("reference", references, seeds, 1))
-        return found[0] | found[1]
-
-    def _part(self, prefix: str, rows: Sequence[int], seeds: Sequence[int], stream: int) -> dict[str, Tensor]:
-        """The sources, or with a prefix the references, which are augmented by themselves."""
-        images = np.stack([self._picture(row, seed, stream) for row, seed in zip(rows, seeds, strict=True)])
-        index = torch.tensor(rows)
-        columns = {"label": self.labels[index], "index": index}
-        columns |= {name: values[index] for name, values in self.extras.items()}
-        named = {f"{prefix}_{name}" if prefix else name: column for name, column in columns.items()}
-        return {prefix or "image": torch.from_numpy(images), **named}
-
-    def _picture(self, row: int, seed: int, stream: int) -> np.ndarray:
-        image = self.read(row)
-        if self.augment:
-            image = self.augment(image, 2 * seed + stream)
-        return image[:, ::-1] if self.flip and seed >> stream & 1 else image  # a coin for each stream
-
-
-class Batches(DataLoader[dict[str, Tensor]]):
-    """Batches (``translators.types.Batch``); they come from the workers as bytes, a quarter of what floats would be."""
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # torch gives its iterator a class
-        for batch in super().__iter__():
-            yield batch | {name: to_tensor(batch[name]) for name in ("image", "reference")}
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -173,19 +121,7 @@ class ImageDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> Batches:
         """Batches from the trainer's step on, as many as it wants; without a trainer, the first epoch."""
         samples = self.samples("train")
-        rank, world = self._rank_and_world()
-        batches = StepBatches(
-            samples.labels.numpy(),
-            self.batch_size,
-            self.seed,
-            self.balance,
-            self.reference == "other",
-            rank,
-            world,
-            start=self._first_step,
-            total=self._last_step,
-        )
-        return self._loader(samples, batches, self.num_workers)
+        return Batches(samples, self._training_keys(samples), self.num_workers)
 
     def val_dataloader(self) -> Batches:
         """The validation split, each row once and in order."""
@@ -228,20 +164,17 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _held_out(self, split: Split) -> Batches:
         samples = self.samples(split)
-        labels, other = samples.labels.numpy(), self.reference == "other"
-        batches = RowBatches(labels, self.batch_size, self.seed, other, *self._rank_and_world())
         # Forking workers while those of training run can deadlock in CPython; from a cache they would gain little.
-        return self._loader(samples, batches, 0 if self.cache_dir else self.num_workers)
+        return Batches(samples, self._held_out_keys(samples), 0 if self.cache_dir else self.num_workers)
 
-    def _loader(self, samples: Samples, batches: StepBatches | RowBatches, num_workers: int) -> Batches:
-        return Batches(
-            samples,
-            sampler=batches,
-            batch_size=None,  # the sampler's items are whole batches of keys, and so are the samples' answers
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            worker_init_fn=_one_thread,
-        )
+    def _training_keys(self, samples: Samples) -> Sampler[list[Key]]:
+        labels, other = samples.labels.numpy(), self.reference == "other"
+        place, first, last = self._rank_and_world(), self._first_step, self._last_step
+        return StepBatches(labels, self.batch_size, self.seed, self.balance, other, *place, first, last)
+
+    def _held_out_keys(self, samples: Samples) -> Sampler[list[Key]]:
+        labels, other = samples.labels.numpy(), self.reference == "other"
+        return RowBatches(labels, self.batch_size, self.seed, other, *self._rank_and_world())
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -305,10 +238,6 @@ def chosen(names: Sequence[str] | None, known: Sequence[str], kind: str) -> tupl
     if not names or len(set(names)) < len(names):
         raise ValueError(f"name each {kind} once, and at least one; got {list(names)}")
     return tuple(names)
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)  # its thread pool does not survive a fork, and the other workers have the cores
 
 
 def _imbalance(counts: Sequence[int], names: Sequence[str]) -> str:
