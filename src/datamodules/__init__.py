@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datamodules.emotionet import EmotioNet
     from datamodules.expressions import SyntheticExpressions
     from datamodules.folders import AFHQ, CelebAHQDomains, DomainFolders
+    from datamodules.joint import JointData
     from datamodules.rafd import RaFD
     from datamodules.shapes import Shapes
     from datamodules.synthetic import SyntheticFaces
@@ -29,6 +30,7 @@ __all__ = [
     "DomainFolders",
     "EmotioNet",
     "ImageDataModule",
+    "JointData",
     "RaFD",
     "Shapes",
     "SyntheticAnimals",
@@ -47,6 +49,7 @@ _HOMES = {
     "DomainFolders": "folders",
     "EmotioNet": "emotionet",
     "ImageDataModule": "base",
+    "JointData": "joint",
     "RaFD": "rafd",
     "Shapes": "shapes",
     "SyntheticAnimals": "animals",

@@ -49,6 +49,7 @@ class ImageDataModule(LightningDataModule, ABC):
         one_hot: whether exactly one attribute is 1.
         exclusive: groups of names of which one is meant to be 1, as hair has one colour.
         conflicts: pairs of names that cannot both be 1, but may both be 0, as a fringe and a receding hairline.
+        parts: of several datasets at once, how many attributes each of them labels, and whether one-hot.
         entry: of a public dataset, its name in the catalogue.
     """
 
@@ -57,6 +58,7 @@ class ImageDataModule(LightningDataModule, ABC):
     one_hot: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[tuple[int, bool], ...] = ()
 
     def __init__(
         self,

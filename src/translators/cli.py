@@ -44,7 +44,7 @@ class TranslatorCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links, and the callbacks that a configuration may set by name."""
-        for name in ("attributes", "one_hot", "image_size"):
+        for name in ("attributes", "one_hot", "image_size", "parts"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         for player in ("data", "model"):
             parser.link_arguments("seed_everything", f"{player}.init_args.seed", compute_fn=int)
