@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from datamodules.drawn.drawing import draw
-from datamodules.drawn.identity import ATTRIBUTES, EXCLUSIVE
+from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, complete
+from datamodules.labels import OPENFACE_UNITS
 from datamodules.synthetic import FREQUENCIES, SyntheticFaces, sample_labels
 
 
@@ -23,6 +24,15 @@ def test_labels_depend_on_population_and_person_alone():
     some = ("Smiling", "Blond_Hair", "AU4")
     assert (sample_labels(0, range(100), some) == rows[:, [ATTRIBUTES.index(name) for name in some]]).all()
     assert (sample_labels(1, range(100), ATTRIBUTES) != rows).any()
+
+
+def test_the_people_of_recorded_results_keep_their_labels():
+    """As they were before there were more than 34 attributes to draw."""
+    default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
+    recorded = [[0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 0, 0], [0, 1, 0, 1, 1], [1, 0, 0, 0, 1], [0, 0, 1, 0, 1]]
+    assert sample_labels(0, range(6), default).tolist() == recorded
+    smiles = [0.0469759, 0.4883766, 0.5470729, 0.0, 0.0, 0.0, 0.9613233]
+    assert sample_labels(0, range(7), ["AU12"])[:, 0].tolist() == pytest.approx(smiles, abs=1e-6)
 
 
 def test_labels_have_their_frequencies_and_respect_their_groups():
@@ -70,7 +80,34 @@ def test_groups_and_names_are_those_of_the_label():
     data = faces(attributes=["Smiling", "Blond_Hair", "Black_Hair", "Bangs", "AU12"])
     assert data.attributes == ("Smiling", "Blond_Hair", "Black_Hair", "Bangs", "AU12")
     assert data.exclusive == (("Black_Hair", "Blond_Hair"),) or data.exclusive == (("Blond_Hair", "Black_Hair"),)
-    assert data.num_attributes == 5 and not data.one_hot
+    assert data.num_attributes == 5 and not data.one_hot and data.conflicts == ()
+
+
+def test_a_fringe_comes_off_as_well_as_on():
+    data = faces(attributes=["Bangs", "Receding_Hairline", "Smiling"])
+    assert data.conflicts == (("Bangs", "Receding_Hairline"),) and data.exclusive == ()
+    edited = data.edits(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    assert edited[:, 0].tolist() == [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    assert edited[:, 1].tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("attributes", [tuple(HABITS), OPENFACE_UNITS, ATTRIBUTES])
+def test_every_edit_of_everybody_can_be_drawn(attributes):
+    data = faces(attributes=list(attributes), test_size=200)
+    records = data.records("test")
+    targets = data.edits(torch.from_numpy(records.labels)).double().numpy()
+    for row in range(len(records)):
+        for edit, name in enumerate(attributes):
+            values = complete(records.identity(row), dict(zip(attributes, targets[row, edit].tolist(), strict=True)))
+            assert values[name] == targets[row, edit, edit]
+
+
+def test_action_units_are_at_rest_half_of_the_time_and_else_anything():
+    labels = faces(attributes=list(OPENFACE_UNITS), train_size=2000).records("train").labels
+    assert (labels == 0).mean(axis=0) == pytest.approx(np.full(17, 0.5), abs=0.05)
+    quartiles = np.quantile(labels[labels > 0], [0.25, 0.5, 0.75])
+    assert quartiles == pytest.approx([0.25, 0.5, 0.75], abs=0.02)
+    assert set(OPENFACE_UNITS) < set(ACTION_UNITS)
 
 
 @pytest.mark.parametrize(

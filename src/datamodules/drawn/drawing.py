@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from functools import cache
 
-import cv2
 import numpy as np
 
-from datamodules.drawn import features, hair, head
-from datamodules.drawn.identity import Identity, complete, person_stream
+from datamodules.drawn import features, hair, head, mouth
+from datamodules.drawn.identity import Identity, complete
 from datamodules.drawn.looks import look
-from datamodules.drawn.shapes import Colour, Pose, Shape, ellipse, mix, paint, supersampling
+from datamodules.drawn.scene import compose
 
-SIZES = (16, 512)
-BACKGROUNDS: tuple[tuple[Colour, Colour], ...] = (
-    ((168, 206, 214), (116, 164, 186)),
-    ((244, 214, 178), (226, 172, 138)),
-    ((186, 208, 168), (132, 170, 130)),
-    ((214, 196, 226), (166, 146, 192)),
-    ((236, 200, 202), (208, 150, 160)),
-    ((206, 208, 214), (150, 156, 168)),
-    ((126, 150, 172), (82, 102, 130)),
-    ((240, 228, 190), (206, 190, 146)),
-)
 # From back to front, with the depth that turning the head moves them by.
 LAYERS = (
     (-0.7, hair.back),
@@ -35,8 +21,8 @@ LAYERS = (
     (0.8, head.makeup),
     (0.8, head.freckles),
     (0.8, head.age),
-    (0.6, features.beard),
-    (0.9, features.mouth),
+    (0.6, mouth.beard),
+    (0.9, mouth.mouth),
     (1.0, features.eyes),
     (1.25, features.nose),
     (0.15, hair.front),
@@ -59,57 +45,5 @@ def draw(identity: Identity, attributes: Mapping[str, float], size: int = 128) -
         ValueError: on an unknown attribute, a value outside [0, 1], two attributes that exclude each other, or a size
             out of range.
     """
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"size must lie in {SIZES[0]}..{SIZES[1]} pixels, got {size}")
     person = look(identity, complete(identity, attributes))
-    canvas = _background(identity, size * supersampling(size))
-    layers = [(depth, part(person)) for depth, part in LAYERS]
-    pose = Pose(identity.shift_x, identity.shift_y, identity.scale, identity.tilt, identity.yaw)
-    paint(canvas, [(depth, shapes) for depth, shapes in layers if shapes], pose)
-    return _light(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), identity)
-
-
-def _background(identity: Identity, side: int) -> np.ndarray:
-    """Clouds of two colours, with stripes, discs or a horizon, all from the identity alone: (side, side, 3)."""
-    generator = person_stream(0, identity.texture, 1)
-    near, far = BACKGROUNDS[identity.background]
-    clouds = cv2.resize(generator.random((4, 4), dtype=np.float32), (32, 32), interpolation=cv2.INTER_CUBIC)
-    share = 0.85 * clouds + 0.3 * generator.random((32, 32), dtype=np.float32) - 0.1
-    first, last = np.array(near, dtype=np.float32), np.array(far, dtype=np.float32)
-    texture = first + share[:, :, None] * (last - first)
-    canvas = cv2.resize(np.clip(texture, 0, 255).astype(np.uint8), (side, side), interpolation=cv2.INTER_LINEAR)
-    shapes = _pattern(identity.pattern, generator, mix(near, far, 1.35), mix(near, (255, 255, 250), 0.35))
-    if shapes:
-        paint(canvas, [(0.0, shapes)], Pose(0.0, 0.0, 1.0, 0.0, 0.0))
-    return canvas
-
-
-def _pattern(kind: int, generator: np.random.Generator, dark: Colour, bright: Colour) -> list[Shape]:
-    if kind == 0:
-        return []
-    numbers = generator.random((5, 3)).tolist()
-    if kind == 1:
-        return [
-            Shape(ellipse(2.2 * x - 1.1, 1.6 * y - 1.1, 0.1 + 0.16 * r, 0.1 + 0.16 * r), bright) for x, y, r in numbers
-        ]
-    if kind == 2:
-        slope = numbers[0][0] - 0.5
-        stripe = np.array(((-1.1, -slope), (1.1, slope), (1.1, slope + 0.12), (-1.1, 0.12 - slope)))
-        return [Shape(stripe + np.array((0.0, 0.5 * row - 1.2)), dark) for row in range(5)]
-    edges = [(0.5 * column - 1.1, 0.9 * row[0] - 0.9) for column, row in enumerate(numbers)]
-    return [Shape(np.array([(-1.1, 1.1), *edges, (1.1, edges[0][1]), (1.1, 1.1)]), dark)]
-
-
-@cache
-def _axis(size: int) -> np.ndarray:
-    return ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1.0).astype(np.float32)
-
-
-def _light(picture: np.ndarray, identity: Identity) -> np.ndarray:
-    """Brighter towards the light, and of its colour."""
-    axis = _axis(len(picture))
-    towards_x, towards_y = math.cos(identity.light) * identity.contrast, math.sin(identity.light) * identity.contrast
-    field = (axis * np.float32(towards_x))[None, :] + (axis * np.float32(towards_y) + np.float32(1.0))[:, None]
-    warmth, level = identity.warmth, identity.brightness
-    lit = cv2.transform(picture, np.diag([level * (1 + warmth), level, level * (1 - warmth)]).astype(np.float32))
-    return cv2.multiply(lit, cv2.merge([field] * 3), dtype=cv2.CV_8U)
+    return compose(identity, [(depth, part(person)) for depth, part in LAYERS], size)

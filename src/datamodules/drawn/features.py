@@ -1,4 +1,4 @@
-"""What speaks in a face: eyes, brows, nose, mouth, and the hair that grows around it."""
+"""Eyes, brows and nose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import accumulate
 
 import numpy as np
 
-from datamodules.drawn.head import contour
 from datamodules.drawn.looks import INK, WHITE, Look
 from datamodules.drawn.shapes import (
     ARCH,
@@ -20,7 +19,6 @@ from datamodules.drawn.shapes import (
     ellipse,
     mirrored,
     mix,
-    shade,
     stroke,
     symmetric,
 )
@@ -28,15 +26,13 @@ from datamodules.drawn.shapes import (
 IRISES: tuple[Colour, ...] = ((84, 52, 30), (58, 110, 160), (78, 128, 78), (120, 84, 40), (96, 112, 124))
 SOCKET = ARCH**0.75
 LINER = 0.45 + 0.55 * ARCH
-BOW = ARCH**0.7 * (1.0 - 0.3 * np.exp(-((STEPS / 0.22) ** 2)))  # of the upper lip
-LIP = ARCH**0.8
 
 
 def eyes(face: Look) -> list[Shape]:
     """Lid, white, iris, lashes and the fold below; the lids close over what lies between them."""
     person, mood, made_up = face.identity, face.expression, face.values["Heavy_Makeup"]
     width, x = 0.098 * person.eye_size, STEPS * (0.098 * person.eye_size)
-    lower = ARCH * ((0.042 - 0.022 * min(mood.cheek, 1.6)) * person.eye_size)
+    lower = ARCH * ((0.042 - 0.022 * min(mood.cheek, 1.6) - 0.02 * mood.squint) * person.eye_size)
     upper = lower - SOCKET * (0.1 * person.eye_size * mood.opening)
     lid = np.minimum(upper - 0.022, LENS * (-0.085 * person.eye_size)) - ARCH * (0.035 * made_up)
     lash = 0.017 + 0.009 * (1.0 - face.male) + 0.012 * made_up
@@ -89,12 +85,14 @@ def _wing(face: Look, width: float, drop: float) -> list[Shape]:
 
 
 def _bag(face: Look) -> list[Shape]:
-    """The fold that a raised cheek pushes up."""
-    cheek = face.expression.cheek
-    if not cheek:
-        return []
-    fold = stroke((-0.09, 0.075), (0.01, 0.118 - 0.012 * cheek), (0.11, 0.06), 0.026 * min(cheek, 1.4))
-    return [Shape(fold, mix(face.skin, face.crease, 0.6))]
+    """The fold that a raised cheek pushes up, and the one close under a tightened lid."""
+    cheek, squint, tone = face.expression.cheek, face.expression.squint, mix(face.skin, face.crease, 0.6)
+    folds = []
+    if squint:
+        folds.append(stroke((-0.095, 0.042), (0.0, 0.058), (0.1, 0.03), 0.022 * squint))
+    if cheek:
+        folds.append(stroke((-0.09, 0.075), (0.01, 0.118 - 0.012 * cheek), (0.11, 0.06), 0.026 * min(cheek, 1.4)))
+    return [Shape(fold, tone) for fold in folds]
 
 
 def brows(face: Look) -> list[Shape]:
@@ -120,7 +118,7 @@ def nose(face: Look) -> list[Shape]:
     big, pointy, wrinkle = face.values["Big_Nose"], face.values["Pointy_Nose"], face.expression.wrinkle
     width = 0.082 * face.identity.nose_width * (1.0 + 0.75 * big - 0.42 * pointy)
     tip = (0.225 + 0.04 * big + 0.06 * pointy) * face.identity.nose_length
-    wing = tip - 0.05 - 0.028 * wrinkle - 0.035 * pointy
+    wing = tip - 0.05 - 0.028 * wrinkle - 0.035 * pointy - 0.012 * face.expression.sneer
     sharp = 0.5 - 0.42 * pointy
     body = [(0.0, -0.04), (0.028, 0.02), (0.04, wing - 0.07), (width, wing - 0.01), (width * 0.86, wing + 0.035)]
     tone = mix(face.skin, face.shadow, 0.72)
@@ -152,138 +150,3 @@ def _wrinkles(face: Look, width: float, wing: float) -> list[Shape]:
     )
     tone = mix(face.skin, face.crease, 0.75)
     return [Shape(points, tone) for points in (*lines, *map(mirrored, lines))]
-
-
-class _Lips:
-    """Curves of the mouth, left to right: outer and inner edges of both lips, (13,) each."""
-
-    def __init__(self, face: Look) -> None:
-        mood, person = face.expression, face.identity
-        lift = 0.105 * mood.corner
-        middle = person.mouth_height + 0.012 * mood.corner + lift * (0.3 - STEPS**2) - 0.035 * mood.chin * ARCH
-        thin = person.lips * (1.0 - 0.14 * face.male) / (1.0 + 0.18 * max(0.0, mood.stretch))
-        self.x = STEPS * 0.172 * person.mouth_width * (1.0 + 0.38 * mood.stretch)
-        self.inner_top = middle - 0.2 * mood.gap * ARCH
-        self.inner_bottom = middle + 0.8 * mood.gap * LIP
-        self.top = self.inner_top - (0.036 * thin) * BOW
-        self.bottom = self.inner_bottom + ((0.05 + 0.02 * mood.chin) * thin) * LIP
-        self.middle = middle
-
-
-def _lip_colour(face: Look) -> Colour:
-    natural = mix(face.skin, (180, 58, 64), 0.66 - 0.2 * face.male)
-    rouge = mix((206, 20, 50), (190, 22, 86), face.identity.lip_shade)
-    return mix(shade(natural, 0.94), rouge, face.values["Wearing_Lipstick"])
-
-
-def mouth(face: Look) -> list[Shape]:
-    """Lips, teeth, tongue and the folds around them."""
-    lips, gap = _Lips(face), face.expression.gap
-    colour = _lip_colour(face)
-    shapes = [Shape(band(lips.x, lips.top, lips.bottom), colour)]
-    shapes.append(
-        Shape(band(lips.x * 0.6, lips.bottom - 0.03 * ARCH, lips.bottom - 0.014 * ARCH), mix(colour, WHITE, 0.25))
-    )
-    x, slit = lips.x * 0.98, 0.007 * ARCH
-    inside = mix(mix(colour, INK, 0.6), (92, 22, 30), min(1.0, gap / 0.05))
-    shapes.append(Shape(band(x, lips.inner_top - slit, lips.inner_bottom + slit), inside))
-    if gap:
-        depth = ARCH * gap * (0.26 + 0.48 * face.values["Smiling"])
-        tongue = band(x * 0.7, lips.inner_bottom - 0.3 * gap * ARCH**2, lips.inner_bottom)
-        shapes.append(Shape(tongue, (206, 96, 100)))
-        shapes.append(Shape(band(x * 0.9, lips.inner_top, lips.inner_top + depth), WHITE))
-    return shapes + _folds(face, lips)
-
-
-def _folds(face: Look, lips: _Lips) -> list[Shape]:
-    """Where the skin gives way: beside a smile or a stretched mouth, under sunken corners, on a raised chin."""
-    mood, tone = face.expression, mix(face.skin, face.crease, 0.62)
-    x, y = float(lips.x[-1]), float(lips.middle[-1])
-    marks = []
-    pull = max(0.0, mood.corner - 0.15)
-    if pull:
-        marks.append(stroke((x + 0.015, y - 0.04), (x + 0.052, y + 0.0), (x + 0.03, y + 0.05), 0.026 * min(pull, 1.2)))
-    if mood.corner < -0.15:
-        sunk = min(1.0, -0.15 - mood.corner)
-        marks.append(stroke((x - 0.005, y + 0.01), (x + 0.03, y + 0.035), (x + 0.03, y + 0.08), 0.024 * sunk))
-    if face.values["AU20"]:
-        marks.append(stroke((x + 0.03, y - 0.05), (x + 0.05, y), (x + 0.03, y + 0.05), 0.026 * face.values["AU20"]))
-    shapes = [Shape(points, tone) for mark in marks for points in (mark, mirrored(mark))]
-    if mood.chin:
-        low = float(lips.bottom[6]) + 0.025
-        dent = stroke((-0.09, low + 0.03), (0.0, low - 0.012), (0.09, low + 0.03), 0.03 * mood.chin)
-        shapes.append(Shape(dent, tone))
-        shapes += [
-            Shape(ellipse(dx, low + 0.055, 0.011 * mood.chin, 0.009 * mood.chin, 8), tone)
-            for dx in (-0.045, 0.0, 0.045)
-        ]
-    return shapes
-
-
-def beard(face: Look) -> list[Shape]:
-    """Sideburns, a full beard where neither No_Beard nor Goatee is on, a goatee, a mustache."""
-    values = face.values
-    full = max(0.0, 1.0 - values["No_Beard"] - values["Goatee"])
-    grown = (
-        (_sideburns, values["Sideburns"]),
-        (_full_beard, full),
-        (_goatee, values["Goatee"]),
-        (_mustache, values["Mustache"]),
-    )
-    return [Shape(points, mix(face.skin, face.beard, share)) for part, share in grown if share for points in part(face)]
-
-
-def _sideburns(face: Look) -> list[np.ndarray]:
-    width = face.half_width
-    strip = blob(
-        [(width * 0.99, -0.16), (width * 1.0, 0.02), (width * 0.95, 0.2), (width * 0.78, 0.25), (width * 0.8, -0.08)]
-    )
-    return [strip, mirrored(strip)]
-
-
-def _full_beard(face: Look) -> list[np.ndarray]:
-    lips = _Lips(face)
-    jaw = blob(contour(face))
-    rim = jaw[jaw[:, 1] > 0.14] * (1.0, 1.025)
-    rim = rim[np.argsort(np.arctan2(rim[:, 0], rim[:, 1]))]  # from the left ear over the chin to the right one
-    corner, low = float(lips.x[-1]) + 0.05, float(lips.bottom[6]) + 0.022
-    right = [
-        (face.half_width * 0.99, 0.13),
-        (face.half_width * 0.84, 0.24),
-        (corner + 0.05, 0.32),
-        (corner, 0.4),
-        (0.09, low),
-    ]
-    edge = [(-x, y) for x, y in right] + [(0.0, low - 0.006)] + right[::-1]
-    inner = blob([edge[0], *edge, edge[-1]])[6 : 6 * len(edge) + 1]  # ends doubled: they do not swing
-    return [np.concatenate([rim, inner[::-1]])]
-
-
-def _goatee(face: Look) -> list[np.ndarray]:
-    lips = _Lips(face)
-    low = float(lips.bottom[6]) + 0.018
-    return [
-        blob(
-            symmetric(
-                [
-                    (0.0, low),
-                    (0.05, low + 0.015),
-                    (0.15, low + 0.03),
-                    (0.14, face.chin - 0.02),
-                    (0.0, face.chin + 0.035),
-                ]
-            )
-        )
-    ]
-
-
-def _mustache(face: Look) -> list[np.ndarray]:
-    lips = _Lips(face)
-    y, end = float(lips.top[6]), float(lips.x[-1])
-    wing = [
-        (0.0, y - 0.05),
-        (0.07, y - 0.062),
-        (end * 0.9, float(lips.middle[-1]) - 0.05),
-        (end + 0.035, float(lips.middle[-1]) - 0.005),
-    ]
-    return [blob(symmetric([*wing, (end * 0.6, float(lips.top[10]) - 0.001), (0.0, y + 0.006)]))]

@@ -10,11 +10,13 @@ from functools import cache
 
 import numpy as np
 
-ACTION_UNITS = tuple(f"AU{number}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26, 43, 45))
-EXCLUSIVE = (
-    ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),  # none of them: red hair
-    ("Bangs", "Receding_Hairline"),  # neither: the hairline of the haircut
-    ("No_Beard", "Goatee"),  # neither: a short full beard
+from datamodules import labels
+
+# FACS numbers; L14 and R14 are 14 at the person's left or right alone. Labels are drawn by place: add at the end.
+ACTION_UNITS = (
+    *(f"AU{number}" for number in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26, 43, 45, 7, 10, 14, 23)),
+    "L14",
+    "R14",
 )
 # What a person is like where nobody asks otherwise: on where the trait, uniform in [0, 1), lies in [low, high).
 HABITS: dict[str, tuple[str, float, float]] = {
@@ -42,6 +44,8 @@ HABITS: dict[str, tuple[str, float, float]] = {
 SHAVEN = {"No_Beard": 1.0, "Goatee": 0.0, "Mustache": 0.0, "Sideburns": 0.0}
 UNPAINTED = {"Wearing_Lipstick": 0.0, "Heavy_Makeup": 0.0}
 ATTRIBUTES = (*HABITS, *ACTION_UNITS)
+# At most one of each can be drawn. None of them: red hair; the hairline of the haircut; a short full beard.
+EXCLUSIVE = (*labels.EXCLUSIVE, *(pair for pair in labels.CONFLICTS if set(pair) <= set(HABITS)))
 
 
 def _between(low: float, high: float) -> float:

@@ -42,6 +42,10 @@ class Expression:
     opening: float  # of the eyes: 1 at rest, 0 closed
     cheek: float  # up, under the lower lid
     wrinkle: float  # of the nose
+    squint: float  # lids tightened: the lower one up and straight
+    sneer: float  # upper lip up, and the fold beside it
+    dimples: tuple[float, float]  # corners of the mouth drawn in, at the picture's left and right
+    tight: float  # lips narrowed
 
 
 def expression(values: Mapping[str, float], rest: float) -> Expression:
@@ -54,16 +58,24 @@ def expression(values: Mapping[str, float], rest: float) -> Expression:
     cheek = values["AU6"] + 0.6 * smile
     return Expression(
         corner=rest + pull - 1.15 * values["AU15"],
-        stretch=1.15 * values["AU20"] + 0.75 * pull - 0.25 * values["AU26"] - 0.1 * values["AU17"],
+        stretch=1.15 * values["AU20"]
+        + 0.75 * pull
+        - 0.25 * values["AU26"]
+        - 0.1 * values["AU17"]
+        - 0.3 * values["AU23"],
         gap=0.07 * smile + 0.07 * values["Mouth_Slightly_Open"] + 0.05 * values["AU25"] + 0.085 * values["AU26"],
         jaw=values["AU26"] + 0.15 * values["Mouth_Slightly_Open"],
         chin=values["AU17"],
         brow_inner=values["AU1"],
         brow_outer=values["AU2"],
         frown=values["AU4"] + 0.2 * values["AU9"],
-        opening=(1.0 + 0.42 * values["AU5"]) * closing / (1.0 + 0.22 * cheek),
+        opening=(1.0 + 0.42 * values["AU5"]) * closing / (1.0 + 0.22 * cheek) * (1.0 - 0.42 * values["AU7"]),
         cheek=cheek,
         wrinkle=values["AU9"],
+        squint=values["AU7"],
+        sneer=values["AU10"],
+        dimples=(max(values["AU14"], values["R14"]), max(values["AU14"], values["L14"])),
+        tight=values["AU23"],
     )
 
 

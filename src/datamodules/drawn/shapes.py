@@ -104,6 +104,11 @@ def mirrored(points: np.ndarray) -> np.ndarray:
     return points * (-1.0, 1.0)
 
 
+def both(points: np.ndarray, colour: Colour) -> list[Shape]:
+    """A shape and its mirror image."""
+    return [Shape(points, colour), Shape(mirrored(points), colour)]
+
+
 _THROUGH = np.stack([(STEPS**2 - STEPS) / 2, ARCH, (STEPS**2 + STEPS) / 2], axis=1)
 _THERE_AND_BACK = np.concatenate([_THROUGH, _THROUGH[::-1]])
 

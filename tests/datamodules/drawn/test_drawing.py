@@ -7,16 +7,19 @@ import pytest
 
 from datamodules.drawn.drawing import draw
 from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, Identity
+from datamodules.labels import OPENFACE_UNITS
 
 PEOPLE = [Identity.sample(11, index) for index in range(50)]
 SIZE = 48
 # Where an attribute may change the picture: rows, as shares of the height, over all poses.
 ROWS = {
     **dict.fromkeys(("Smiling", "AU6"), (0.36, 0.97)),
+    "AU10": (0.4, 0.9),
     **dict.fromkeys(("Mouth_Slightly_Open", "Goatee", "No_Beard", "Mustache", "Sideburns", "AU26"), (0.33, 1.0)),
     **dict.fromkeys(("Wearing_Lipstick", "AU12", "AU15", "AU17", "AU20", "AU25"), (0.5, 1.0)),
+    **dict.fromkeys(("AU14", "AU23", "L14", "R14"), (0.5, 1.0)),
     **dict.fromkeys(("Big_Nose", "Pointy_Nose"), (0.4, 0.85)),
-    **dict.fromkeys(("Arched_Eyebrows", "AU1", "AU2", "AU4", "AU5", "AU43", "AU45"), (0.25, 0.65)),
+    **dict.fromkeys(("Arched_Eyebrows", "AU1", "AU2", "AU4", "AU5", "AU7", "AU43", "AU45"), (0.25, 0.65)),
     **dict.fromkeys(("Bangs", "Receding_Hairline"), (0.0, 0.62)),
     "Eyeglasses": (0.3, 0.75),
 }
@@ -100,6 +103,46 @@ def test_action_units_act_gradually(name):
         step += [np.abs(after - before).mean() for before, after in pairwise(pictures)]
     assert (np.diff(distance) > 0).all()
     assert step.max() < 0.5 * distance[-1]
+
+
+@pytest.mark.parametrize("name", OPENFACE_UNITS)
+def test_every_unit_of_openface_is_plain_at_64_pixels(name):
+    for person in PEOPLE:
+        assert (change(person, name, 64) > 12).sum() >= 10
+
+
+def coloured(units, colour, reach=40.0):
+    """The rows and columns of the average person's pixels near a colour, the lips painted red."""
+    picture = draw(Identity(brightness=1.0, contrast=0.0), {"Wearing_Lipstick": 1.0, **units}, 256)
+    return np.nonzero(np.linalg.norm(picture.astype(float) - colour, axis=2) < reach)
+
+
+RED, EYE_WHITE = (198, 21, 68), (250, 248, 244)
+
+
+def test_a_tightened_lid_narrows_the_eye_and_keeps_it_open():
+    rest, tight = (coloured({"AU7": value}, EYE_WHITE, 12.0) for value in (0.0, 1.0))
+    assert 0.2 * len(rest[0]) < len(tight[0]) < 0.8 * len(rest[0])
+    assert np.ptp(tight[0]) < np.ptp(rest[0]) and np.ptp(tight[1]) > 0.9 * np.ptp(rest[1])
+
+
+def test_a_raised_lip_goes_up_and_the_lower_one_stays():
+    rest, raised = (coloured({"AU10": value}, RED)[0] for value in (0.0, 1.0))
+    assert raised.min() < rest.min() - 3 and abs(raised.max() - rest.max()) <= 1
+
+
+def test_tightened_lips_are_thin_and_narrow():
+    rest, tight = (coloured({"AU23": value}, RED) for value in (0.0, 1.0))
+    assert len(tight[0]) < 0.6 * len(rest[0])
+    assert np.ptp(tight[0]) < np.ptp(rest[0]) and np.ptp(tight[1]) < np.ptp(rest[1])
+
+
+def test_a_one_sided_dimple_is_on_that_side_of_the_person():
+    """Whose left is the picture's right; the nose of the average person is its middle."""
+    left, right = (np.nonzero(change(Identity(), name, 128).max(axis=0))[0] for name in ("L14", "R14"))
+    assert left.min() > 64 and right.max() < 63
+    both = change(Identity(), "AU14", 128).max(axis=0)
+    assert both[:64].any() and both[64:].any()
 
 
 def test_an_attribute_and_an_action_unit_move_the_same_muscles():
