@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datamodules.base import ImageDataModule
+from datamodules.inspection.label_findings import label_findings
+from datamodules.inspection.report import Report
+from datamodules.inspection.scan import MEASURES, Scan
+from datamodules.records import Records
+
+
+class Listed(Records):
+    """Labels whose pictures nobody asks for."""
+
+    def __init__(self, labels) -> None:
+        self.labels = np.asarray(labels, dtype=np.float32)
+
+    def read(self, row: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
+
+class Names(ImageDataModule):
+    """A dataset that has only names."""
+
+    def __init__(self, *attributes: str, one_hot: bool = False, exclusive=(), conflicts=()) -> None:
+        super().__init__(batch_size=1)
+        self.attributes, self.one_hot, self.exclusive, self.conflicts = attributes, one_hot, exclusive, conflicts
+
+    def records(self, split):
+        raise NotImplementedError
+
+
+def found(data: Names, labels, topic: str, split: str = "train"):
+    scan = Scan(split, Listed(labels), np.zeros(len(labels), MEASURES), {})
+    return [finding for finding in label_findings(data, scan) if finding.topic == topic]
+
+
+def independent(count: int, width: int) -> np.ndarray:
+    """Every pattern of bits equally often: no column says anything of another."""
+    return np.arange(count)[:, None] >> np.arange(width) & 1
+
+
+def test_sound_labels_have_only_facts():
+    data = Names("a", "b", "c")
+    scan = Scan("train", Listed(independent(64, 3)), np.zeros(64, MEASURES), {})
+    assert {finding.level for finding in label_findings(data, scan)} == {"FACT"}
+
+
+@pytest.mark.parametrize("value", [1.5, -1.0, np.nan, np.inf])
+def test_a_value_that_cannot_be_is_an_error_naming_the_row(value):
+    labels = independent(8, 2).astype(float)
+    labels[5, 1] = value
+    (error,) = found(Names("a", "b"), labels, "labels")
+    assert error.level == "ERROR"
+    assert "1 of 8" in error.text
+    assert error.examples == [f"train row 5 (a 1, b {value:g})"]
+
+
+def test_a_report_on_labels_that_are_no_numbers_is_strict_json(tmp_path):
+    scan = Scan("train", Listed([[np.nan], [1.0]]), np.zeros(2, MEASURES), {})
+    Report("x", label_findings(Names("a"), scan)).save(Path(tmp_path))
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+
+
+def test_rows_without_exactly_one_domain():
+    (error,) = found(Names("a", "b", one_hot=True), [[1, 0], [0, 0], [1, 1], [0, 1]], "labels")
+    assert error.level == "ERROR"
+    assert error.examples == ["train row 1 (all 0)", "train row 2 (a 1, b 1)"]
+
+
+def test_two_of_an_exclusive_group_and_two_that_conflict():
+    data = Names("black", "blond", "bangs", "bald", exclusive=(("black", "blond"),), conflicts=(("bangs", "bald"),))
+    both, conflict = found(data, [[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1]], "labels")
+    assert both.level == conflict.level == "WARNING"
+    assert both.examples == ["train row 0 (black 1, blond 1)"]
+    assert conflict.examples == ["train row 1 (bangs 1, bald 1)"]
+
+
+def test_constant_attributes_and_nearly_constant_ones():
+    labels = np.zeros((1000, 3))
+    labels[:500, 0] = labels[:5, 1] = 1  # one half, one in two hundred, never
+    nearly, never = found(Names("half", "rare", "never"), labels, "constant attribute")
+    assert nearly.text.startswith("rare is on in 0.50%")
+    assert never.text == "never is 0 in every training picture"
+
+
+def test_domains_of_uneven_size():
+    labels = np.eye(2)[[0] * 44 + [1] * 4]
+    (warning,) = found(Names("many", "few", one_hot=True), labels, "imbalance")
+    assert warning.examples == ["many to few: 11.0 to 1"]
+    assert not found(Names("many", "few", one_hot=True), np.eye(2)[[0] * 40 + [1] * 4], "imbalance")
+
+
+def test_attributes_that_repeat_another():
+    labels = independent(64, 3)
+    labels = np.column_stack([labels, labels[:, 0], 1 - labels[:, 1]])
+    warning, fact = found(Names("a", "b", "c", "a again", "not b"), labels, "correlation")
+    assert warning.level == "WARNING"
+    assert sorted(warning.examples) == ["+1.000 a, a again", "-1.000 b, not b"]
+    assert fact.values["pairs"][2][0] == pytest.approx(0, abs=1e-6)
+
+
+def test_correlation_is_phi():
+    """Of the table 30, 10; 10, 30: (30 * 30 - 10 * 10) / sqrt(40^4) = 0.5."""
+    labels = [[1, 1]] * 30 + [[1, 0]] * 10 + [[0, 1]] * 10 + [[0, 0]] * 30
+    (fact,) = found(Names("a", "b"), labels, "correlation")
+    assert fact.examples == ["+0.500 a, b"]
+
+
+def test_members_of_a_group_are_not_called_correlated():
+    assert not found(Names("a", "b", one_hot=True), np.eye(2)[[0, 1] * 8], "correlation")
+
+
+def test_action_units_are_described_by_their_strength():
+    (fact,) = found(Names("AU12", "on"), [[0, 1], [0.25, 0], [0.75, 1], [0, 1]], "counts", split="val")
+    assert fact.values["attributes"]["AU12"] == {"min": 0, "mean": 0.25, "max": 0.75, "above 0": 0.5}
+    assert fact.values["attributes"]["on"] == {"on": 3}
+
+
+def test_what_cannot_be_learned_is_told_of_training_only():
+    assert not found(Names("a"), [[1]] * 5, "constant attribute", split="test")
