@@ -72,7 +72,7 @@ class DrawnRecords(Records):
 
 
 class DrawnData(ImageDataModule):
-    """Pictures drawn by this project; the subjects of the splits are different. A dataset adds ``record_type`` and its names.
+    """Pictures drawn by this project, of other subjects in each split. A dataset adds ``record_type`` and its names.
 
     Args:
         train_size: pictures to train on.
