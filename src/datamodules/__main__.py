@@ -18,12 +18,15 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; what the user can mend ends in one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m datamodules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m datamodules", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
     for verb, (module, purpose) in VERBS.items():
-        command = verbs.add_parser(verb, help=purpose, description=purpose)
+        command = verbs.add_parser(verb, help=purpose, description=purpose, allow_abbrev=False)
         import_module(f"datamodules.{module}").add_arguments(command)
-    options = parser.parse_args(arguments)
+    options, overrides = parser.parse_known_args(arguments)
+    if overrides and options.verb != "inspect":
+        parser.error(f"unknown arguments for {options.verb}: {' '.join(overrides)}")
+    options.overrides = overrides
     try:
         return import_module(f"datamodules.{VERBS[options.verb][0]}").run(options)
     except (ValueError, OSError) as error:

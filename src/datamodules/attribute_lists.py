@@ -84,9 +84,7 @@ def numbers(path: Path, names: np.ndarray, most: int | None) -> np.ndarray:
         place = np.minimum(np.searchsorted(known, names, sorter=order), max(len(known) - 1, 0))
         unknown = names if len(known) == 0 else names[known[order[place]] != names]
         if len(unknown):
-            raise ValueError(
-                f"{path} has no row for {len(unknown):,} pictures of the attributes: {listed(unknown)}"
-            )
+            raise ValueError(f"{path} has no row for {len(unknown):,} pictures of the attributes: {listed(unknown)}")
         numbers = numbers[order[place]]
     return numbers
 

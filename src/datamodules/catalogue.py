@@ -147,7 +147,19 @@ CATALOGUE: dict[str, Entry] = {
             "train_ids.csv, test_ids.csv                optional: file names, one a line"
         ),
         stand_in="synthetic-emotionet",
-        notes="",
+        notes=dedent("""\
+            The lists give addresses, not pictures. Fetching these is a downloader's work (many addresses are dead);
+            `make faces PRESET=ganimation` crops the faces then:
+
+                cut -f1 dataFile_*.txt | sort -u > urls.txt
+                tail -n +2 experts.csv | cut -d, -f1 | tr -d "'\\" \\r" | sort -u > urls.txt
+                aria2c --input-file=urls.txt --dir=imgs --auto-file-renaming=false --continue
+
+            Values: OpenFace's intensities from 0 to 5 become 0 to 1; the lists have 0, 1, and 999 where nobody looked.
+            A picture is used only if all chosen units are known; what is left out is counted, never filled in. Choose
+            units with `--data.init_args.units=[AU1,AU12]`, and where there are several sources one of them with
+            `--data.init_args.units_from=aus_openface.pkl`. For models of 0 or 1 (StarGAN, LOMIT):
+            `--data.init_args.presence=0.2`. A pickle is read without running anything in it."""),
     ),
     "unpaired": Entry(
         title="CycleGAN's unpaired folders: horse2zebra, apple2orange, summer2winter_yosemite, monet2photo, maps ...",

@@ -123,6 +123,15 @@ def crop(photo: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return _warped(photo, matrix, size, size, cv2.BORDER_REPLICATE)
 
 
+def beyond(photo: np.ndarray, matrix: np.ndarray, size: int) -> float:
+    """The share of a square that lies outside the photo, where ``crop`` repeats the photo's edge."""
+    height, width = photo.shape[:2]
+    back = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+    cells = (np.indices((16, 16)).reshape(2, -1).T + 0.5) * (size / 16) - 0.5
+    places = cells @ back[:, :2].T + back[:, 2]
+    return float(((places < -0.5) | (places > (width - 0.5, height - 0.5))).any(axis=1).mean())
+
+
 def paste(photo: np.ndarray, face: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Put a square, changed or not, back to where it was cut out.
 

@@ -16,6 +16,7 @@ from datamodules.action_units import read_units, sources
 from datamodules.base import SPLITS, ImageDataModule, Split, announce, chosen, nearest, standing_in
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, listed, matched, near_miss, pictures
+from datamodules.labels import checked_presence
 from datamodules.tables import UnitTable, packed, stem
 
 TRAIN, VAL = 90, 5  # per cent of a split by names; the rest is test
@@ -50,6 +51,8 @@ class EmotioNet(ImageDataModule):
         units_from: the source, relative to root, where there are several: a file, a folder of OpenFace's tables, or
             ``dataFile_*.txt``.
         min_confidence: OpenFace's certainty of a face, from 0 to 1, below which its values count as unknown.
+        presence: for models of 0 or 1 (StarGAN, LOMIT), units from this value in (0, 1] up count as 1 and others as 0;
+            OpenFace's intensity 1 of 5 is 0.2.
         **loading: see ``ImageDataModule``.
 
     Attributes:
@@ -71,11 +74,13 @@ class EmotioNet(ImageDataModule):
         units: list[str] | None = None,
         units_from: str | None = None,
         min_confidence: float = 0.8,
+        presence: float | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence must lie in 0..1, got {min_confidence}")
+        self.presence = checked_presence(presence)
         self.root = Path(root).expanduser()
         self.imgs = self.root / "imgs"
         self.stand_ins: dict[Split, Split] = {}
@@ -98,7 +103,7 @@ class EmotioNet(ImageDataModule):
         order = order[known[order] & (split[order] < NOWHERE)]
         by_stem = np.argsort(stems, kind="stable")
         self._names = files[by_stem[np.searchsorted(stems, names[order], sorter=by_stem)]]
-        self._labels = labels[order]
+        self._labels = labels[order] if self.presence is None else (labels[order] >= self.presence).astype(np.float32)
         ends = np.searchsorted(split[order], range(NOWHERE + 1)).tolist()
         self._rows = {name: slice(*ends) for name, ends in zip(SPLITS, pairwise(ends), strict=True)}
 

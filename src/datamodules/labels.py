@@ -19,3 +19,14 @@ def groups_among(attributes: Sequence[str], groups: Sequence[tuple[str, ...]]) -
     """Of each group the members that are among the attributes, in their order; groups of fewer than two drop out."""
     present = (tuple(name for name in attributes if name in group) for group in groups)
     return tuple(group for group in present if len(group) > 1)
+
+
+def checked_presence(presence: float | None) -> float | None:
+    """The intensity in (0, 1] from which an action unit counts as present, or None for intensities as they are.
+
+    Raises:
+        ValueError: if it lies elsewhere.
+    """
+    if presence is not None and not 0 < presence <= 1:
+        raise ValueError(f"presence must lie above 0 and up to 1, got {presence}")
+    return presence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -65,11 +66,21 @@ def _column(name: str, drawn: np.ndarray) -> np.ndarray:
 
 
 class FaceRecords(DrawnRecords):
-    """A split of drawn faces, each of another person."""
+    """A split of drawn faces, each of another person.
+
+    Args:
+        *drawn: of ``DrawnRecords``.
+        presence: action units from this value up become 1, others 0; None leaves them.
+    """
+
+    def __init__(self, *drawn: Any, presence: float | None = None) -> None:
+        self.presence = presence
+        super().__init__(*drawn)
 
     def sample(self, count: int) -> np.ndarray:
         """The labels of the first people of the split."""
-        return sample_labels(self.population, range(self.first, self.first + count), self.attributes)
+        values = sample_labels(self.population, range(self.first, self.first + count), self.attributes)
+        return values if self.presence is None else (values >= self.presence).astype(np.float32)
 
     def identity(self, row: int) -> Identity:
         """Who is in a row."""
@@ -89,15 +100,15 @@ class SyntheticFaces(DrawnEdits):
     Args:
         attributes: names for the label, from ``datamodules.drawn.ATTRIBUTES``: CelebA's, 0 or 1, and action units
             (``AU12``), in [0, 1]. None: three hair colours, Eyeglasses and Smiling.
+        presence: for models of 0 or 1, action units from this value in (0, 1] up are drawn and labelled 1, others 0.
         **drawn: of ``DrawnData`` (sizes, ``population``) and ``ImageDataModule``.
     Raises:
         ValueError: on an unknown or repeated attribute, or a size out of range.
     """
 
-    record_type = FaceRecords
-
-    def __init__(self, attributes: list[str] | None = None, **drawn: Any) -> None:
+    def __init__(self, attributes: list[str] | None = None, presence: float | None = None, **drawn: Any) -> None:
         super().__init__(**drawn)
+        self.record_type = partial(FaceRecords, presence=labels.checked_presence(presence))
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
         self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")
         self.exclusive = labels.groups_among(self.attributes, labels.EXCLUSIVE)

@@ -221,7 +221,10 @@ class StarGAN(Translator):
             raise ValueError(f"the target's label must have shape {expected}, a column per attribute, got {got}")
         if not ((label == 0) | (label == 1)).all():
             wrong = label[(label != 0) & (label != 1)][0].item()
-            raise ValueError(f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0)")
+            raise ValueError(
+                f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0; action "
+                "units become 0 or 1 with --data.init_args.presence=0.2)"
+            )
         classes = [label] if self.hparams["one_hot"] else []
         if self.hparams["parts"]:
             datasets = self._datasets(label)

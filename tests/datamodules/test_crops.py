@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from datamodules.celeba import CROPS
-from datamodules.crops import PRESETS, Face, crop, paste
+from datamodules.crops import PRESETS, Face, beyond, crop, paste
 
 # A face as CelebA's 178x218 pictures have it: the average positions of its landmarks, to a pixel.
 ALIGNED = np.array([[69.745, 111], [107.237, 111], [88, 135], [71.332, 152.514], [105.532, 152.514]])
@@ -169,3 +169,10 @@ def test_pasting_leaves_its_arguments_alone():
 def test_a_face_that_is_no_square():
     with pytest.raises(ValueError, match=r"expected a face of shape \(size, size, 3\), got \(50, 40, 3\)"):
         paste(smooth_photo(), np.zeros((50, 40, 3), np.uint8), np.eye(3)[:2])
+
+
+def test_how_much_of_a_square_lies_beyond_the_photo():
+    """A square of 10 pixels, moved over the corner of the photo by a half of its side both ways: three quarters."""
+    photo = np.zeros((40, 30, 3), np.uint8)
+    shares = [beyond(photo, np.array([[1.0, 0, x], [0, 1, y]]), 10) for x, y in ((0, 0), (5, 0), (5, 5), (50, 0))]
+    assert np.allclose(shares, [0, 0.5, 0.75, 1], atol=0.03)

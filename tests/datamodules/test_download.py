@@ -1,5 +1,6 @@
 """Nothing here leaves this machine: what would be downloaded comes from a server of the test's own."""
 
+import bz2
 import gzip
 import hashlib
 import struct
@@ -31,7 +32,7 @@ def server(tmp_path, monkeypatch):
             content = gzip.compress(header + bytes(np.zeros(shape, np.uint8)))
             (files / f"{part}-{name}-idx{len(shape)}-ubyte.gz").write_bytes(content)
     for name in ("usps.bz2", "usps.t.bz2"):
-        (files / name).write_bytes(b"not looked into when it is fetched")
+        (files / name).write_bytes(bz2.compress(("7 " + " ".join(f"{i}:-1" for i in range(1, 257)) + "\n").encode()))
     serve = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(files)))
     threading.Thread(target=serve.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{serve.server_port}/"
@@ -77,6 +78,12 @@ def test_what_needs_no_download(recipe, capsys):
 def test_a_recipe_that_is_not_there(capsys):
     assert main(["get", "no-such.yaml"]) == 1
     assert "no-such.yaml" in capsys.readouterr().err
+
+
+def test_a_misspelt_option_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["get", str(RECIPES / "folders.yaml"), "--rot=here"])
+    assert "unknown arguments for get: --rot=here" in capsys.readouterr().err
 
 
 def test_help_comes_at_once():

@@ -277,3 +277,13 @@ def test_many_pictures_take_bytes_not_objects(tmp_path, capsys):
     assert sum(counts) == 20_000
     assert kept < 20_000 * (22 + 3 * 4) + 100_000  # a name and three floats, and nothing else for each
     np.testing.assert_allclose(np.array(counts) / 20_000, [0.9, 0.05, 0.05], atol=0.01)
+
+
+def test_units_may_be_present_or_absent(root):
+    """LOMIT's labels: 1 from the given intensity up, 0 below."""
+    plain, binary = emotionet(root), emotionet(root, presence=0.3)
+    labels = plain.records("train").labels
+    assert ((labels > 0) & (labels < 1)).any()
+    assert np.array_equal(binary.records("train").labels, labels >= 0.3)
+    with pytest.raises(ValueError, match="presence must lie above 0 and up to 1, got 0"):
+        emotionet(root, presence=0)

@@ -46,12 +46,22 @@ def command(tmp_path: Path, document, *options: str) -> int:
     file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return run(parser.parse_args([str(file), "--out", str(tmp_path / "out"), *options]))
+    arguments, overrides = parser.parse_known_args([str(file), "--out", str(tmp_path / "out"), *options])
+    arguments.overrides = overrides
+    return run(arguments)
 
 
 def folders_yaml(root: Path, **settings) -> dict:
     arguments = {"root": str(root), "image_size": 32, "batch_size": 4, **settings}
     return {"data": {"class_path": "datamodules.DomainFolders", "init_args": arguments}}
+
+
+def test_options_of_training_may_follow(root, tmp_path, capsys):
+    assert command(tmp_path, folders_yaml(root, domains=["cat", "dog"]), "--data.init_args.domains=[dog,cat]") == 0
+    counts = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("      ")]
+    assert counts[:2] == ["dog", "cat"]
+    assert command(tmp_path, folders_yaml(root), "--data.init_args.domain=[dog]") == 1
+    assert "Option 'domain' is not accepted" in capsys.readouterr().out
 
 
 def test_sound_data_has_no_errors_and_no_warnings(root):

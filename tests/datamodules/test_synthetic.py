@@ -183,3 +183,15 @@ def test_batches_hold_pictures_and_labels():
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == batch["reference"].shape == (4, 3, 32, 32)
     assert torch.equal(batch["label"], torch.from_numpy(data.records("train").labels)[batch["index"]])
+
+
+def test_action_units_may_be_present_or_absent_and_are_drawn_so():
+    names = ["AU12", "AU26", "Male"]
+    plain, binary = (SyntheticFaces(names, presence=presence, image_size=32) for presence in (None, 0.2))
+    labels = plain.records("test").labels
+    assert ((labels > 0) & (labels < 1)).any()
+    assert np.array_equal(binary.records("test").labels, labels >= 0.2)
+    row = int(np.flatnonzero((labels[:, 0] >= 0.2) & (labels[:, 0] < 0.9))[0])
+    assert np.array_equal(binary.records("test").read(row), plain.records("test").draw(row, labels[row] >= 0.2))
+    with pytest.raises(ValueError, match="presence must lie above 0 and up to 1, got 2"):
+        SyntheticFaces(names, presence=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class DrawnData(ImageDataModule):
         ValueError: on a number out of range.
     """
 
-    record_type: type[DrawnRecords]
+    record_type: Callable[..., DrawnRecords]
 
     def __init__(
         self, train_size: int = 6000, val_size: int = 200, test_size: int = 1000, population: int = 0, **loading: Any

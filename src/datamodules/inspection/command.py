@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file with a data: section, such as experiments/data/x.yaml")
     parser.add_argument("--root", help="the dataset's folder, in place of the one in the file")
     parser.add_argument("--out", type=Path, help="folder for the report; else runs/inspect-<name of the file>")
+    parser.epilog = "Any --data.init_args.NAME=VALUE may follow, as in training."
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     title, said = f"{options.config}" + (f", root {options.root}" if options.root else ""), io.StringIO()
     try:
         with redirect_stdout(said):
-            data = build(options.config, options.root)
+            data = build(options.config, options.root, options.overrides)
     except (ValueError, OSError, argparse.ArgumentError) as error:
         report = Report(title, [Finding("ERROR", "cannot be opened", str(error))])
     else:
@@ -48,13 +50,14 @@ def run(options: argparse.Namespace) -> int:
     return 0 if report.trainable else 1
 
 
-def build(config: Path, root: str | None = None) -> ImageDataModule:
+def build(config: Path, root: str | None = None, overrides: Sequence[str] = ()) -> ImageDataModule:
     """The dataset of a YAML file, with types checked as in training.
 
     Args:
         config: has ``data:`` with ``class_path`` and ``init_args``; other sections, of a run's configuration, may be
             there.
         root: in place of ``init_args.root``.
+        overrides: options as in training, ``--data.init_args.NAME=VALUE``.
     Raises:
         ValueError: if the file is no such YAML, or a value is not possible.
         argparse.ArgumentError: if an argument is unknown or of the wrong type.
@@ -75,5 +78,5 @@ def build(config: Path, root: str | None = None) -> ImageDataModule:
     arguments = dict(section.get("init_args") or {}) | ({"root": root} if root else {})
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=ImageDataModule, required=True)
-    checked = parser.parse_object({"data": {"class_path": section["class_path"], "init_args": arguments}})
-    return parser.instantiate_classes(checked).data
+    parser.set_defaults({"data": {"class_path": section["class_path"], "init_args": arguments}})
+    return parser.instantiate_classes(parser.parse_args(list(overrides))).data
