@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,11 +31,11 @@ class PixelCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pixels: np.ndarray = np.load(path, mmap_mode="r")
+        self.pixels = np.load(path, mmap_mode="r").view(np.ndarray)
 
-    def read(self, row: int) -> np.ndarray:
-        """A copy of one picture, (size, size, 3) uint8."""
-        return np.array(self.pixels[row])
+    def read_all(self, rows: Sequence[int]) -> np.ndarray:
+        """Copies of some pictures, (B, size, size, 3) uint8."""
+        return self.pixels[list(rows)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PixelCache, (self.path,)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.base import announce
-from datamodules.images import DECODER, SUFFIXES, Crop, read_image
+from datamodules.images import DECODER, SUFFIXES, Crop, read_image, read_images
 from datamodules.records import Records
 
 BLOCK = 1 << 16  # names that are Python objects at one time
@@ -49,6 +49,10 @@ class FileRecords(Records):
     def read(self, row: int) -> np.ndarray:
         """Decode one file; raises ``images.UnreadableImage``, naming it."""
         return read_image(self.path(row), self.size, self.crop)
+
+    def read_all(self, rows: Sequence[int]) -> np.ndarray:
+        """Decode some files and scale them together."""
+        return read_images([self.path(row) for row in rows], self.size, self.crop)
 
     def fingerprint(self) -> str:
         """Over the decoder's version, size, crop, the folder's name, and each file's name, length and times.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +21,8 @@ DECODER = 2  # part of every cache's name: raise it when the pixels that `read_i
 
 # What Pillow and the libraries under it raise on files that are broken, cut short or absurdly large.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-ORIENTATION = 0x0112  # EXIF's number for it
 END = b"\xff\xd9"  # of a JPEG
+APP1, FRAMES = 0xE1, (0xC0, 0xC1, 0xC2)  # of its segments: where EXIF is, and the frames that libraries read
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -50,8 +51,26 @@ def read_image(path: Path, size: int, crop: Crop | None = None) -> np.ndarray:
     Raises:
         UnreadableImage: naming the file and what is wrong with it.
     """
-    with _naming(path):
-        return _scaled(_square(_decoded(path.read_bytes(), None if crop else 2 * size), crop), size)
+    return read_images([path], size, crop)[0]
+
+
+def read_images(paths: Sequence[Path], size: int, crop: Crop | None = None) -> np.ndarray:
+    """Read some pictures as ``read_image`` does; scaling those of one size together takes a third of the time.
+
+    Returns:
+        (B, size, size, 3) uint8 RGB.
+    Raises:
+        UnreadableImage: naming the file and what is wrong with it.
+    """
+    result = np.empty((len(paths), size, size, 3), np.uint8)
+    sides: dict[int, dict[int, np.ndarray]] = defaultdict(dict)
+    for place, path in enumerate(paths):
+        with _naming(path):
+            square = _square(_decoded(path.read_bytes(), None if crop else 2 * size), crop)
+            sides[len(square)][place] = square
+    for squares in sides.values():
+        result[list(squares)] = _scaled(np.stack(list(squares.values())), size)
+    return result
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -82,20 +101,35 @@ def _decoded(data: bytes, enough: int | None) -> np.ndarray:
     OpenCV decodes ordinary JPEGs, one and a half times as fast as Pillow and to the same bytes; but of one that is cut
     short it would make up the rest, so those that do not end as they should are left to Pillow, as is everything rare.
     """
+    if (shorter := _ordinary_jpeg(data)) and data.endswith(END):
+        largest = shorter // enough if enough else 1
+        kind = next((REDUCED[scale] for scale in (8, 4, 2) if scale <= largest), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is not None:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
     with Image.open(io.BytesIO(data)) as image:
-        if image.format == "JPEG" and image.mode in {"L", "RGB"} and data.endswith(END) and _is_upright(image):
-            largest = min(image.size) // enough if enough else 1
-            kind = next((REDUCED[scale] for scale in (8, 4, 2) if scale <= largest), cv2.IMREAD_COLOR)
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
-            if pixels is not None:
-                return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return np.asarray(_eight_bit(image).convert("RGB"))
 
 
-def _is_upright(image: Image.Image) -> bool:
-    return "exif" not in image.info or image.getexif().get(ORIENTATION, 1) == 1
+def _ordinary_jpeg(data: bytes) -> int | None:
+    """The shorter side of a JPEG of eight bits, grey or colour, not huge, without EXIF (which may turn it); else None.
+
+    Its header is a chain of segments: FF, a kind, a length of two bytes. That of the frame has bits, height, width and
+    the number of channels (ITU T.81, B.2.2).
+    """
+    place = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while place + 9 < len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
+        if kind in FRAMES:
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
+            ordinary = bits == 8 and channels in (1, 3) and height * width <= (Image.MAX_IMAGE_PIXELS or 0)
+            return min(height, width) if ordinary else None
+        if kind == APP1 and data.startswith(b"Exif", place + 4):
+            return None
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -124,10 +158,10 @@ def _square(pixels: np.ndarray, crop: Crop | None) -> np.ndarray:
     return pixels[top : top + side, left : left + side]
 
 
-def _scaled(pixels: np.ndarray, size: int) -> np.ndarray:
-    """To (size, size, 3); torch's antialiased bicubic of bytes is Pillow's, several times as fast."""
-    if len(pixels) == size:
-        return np.ascontiguousarray(pixels)
-    planes = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
+def _scaled(squares: np.ndarray, size: int) -> np.ndarray:
+    """(B, side, side, 3) to (B, size, size, 3); torch's antialiased bicubic of bytes is Pillow's, but faster."""
+    if squares.shape[1] == size:
+        return squares
+    planes = torch.from_numpy(squares).permute(0, 3, 1, 2)
     scaled = interpolate(planes, size=(size, size), mode="bicubic", antialias=True)
-    return scaled[0].permute(1, 2, 0).contiguous().numpy()
+    return scaled.permute(0, 2, 3, 1).numpy()

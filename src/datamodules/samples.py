@@ -17,8 +17,8 @@ from datamodules.sampler import Key
 from datamodules.transforms import Augment, to_tensor
 
 
-class Samples(Dataset[dict[str, Tensor]]):
-    """The batches of a split by key: for each picture (row, row of the reference, seed of the augmentation).
+class Samples(Dataset[tuple[list[Key], Tensor]]):
+    """The pictures of a split, by the keys of a batch: each is (row, row of the reference, seed of the augmentation).
 
     Args:
         records: the split.
@@ -32,36 +32,40 @@ class Samples(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.labels = torch.from_numpy(np.asarray(records.labels, dtype=np.float32))
         self.extras = {name: torch.from_numpy(values) for name, values in records.extras.items()}
-        self.read: Callable[[int], np.ndarray] = records.read if cache_dir is None else cached(records, cache_dir).read
+        source = records if cache_dir is None else cached(records, cache_dir)
+        self.read_all: Callable[[Sequence[int]], np.ndarray] = source.read_all
         self.flip, self.augment = flip, augment
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, keys: list[Key]) -> dict[str, Tensor]:
-        """A whole batch, but for its pictures, which are (B, H, W, 3) uint8."""
+    def __getitem__(self, keys: list[Key]) -> tuple[list[Key], Tensor]:
+        """The keys, and the (2B, H, W, 3) uint8 pictures of the sources and then the references, augmented."""
         rows, references, seeds = zip(*keys, strict=True)
-        found = (self._part("", rows, seeds, 0), self._part("reference", references, seeds, 1))
-        return found[0] | found[1]
+        images = self.read_all(rows + references)
+        for place, seed in enumerate(seeds + seeds):
+            stream = int(place >= len(keys))  # sources and references are augmented each by themselves
+            if self.augment:
+                images[place] = self.augment(images[place], 2 * seed + stream)
+            if self.flip and seed >> stream & 1:
+                images[place] = cv2.flip(images[place], 1)
+        return keys, torch.from_numpy(images)
 
-    def _part(self, prefix: str, rows: Sequence[int], seeds: Sequence[int], stream: int) -> dict[str, Tensor]:
-        """The sources, or with a prefix the references, which are augmented by themselves."""
-        images = np.stack([self._picture(row, seed, stream) for row, seed in zip(rows, seeds, strict=True)])
-        index = torch.tensor(rows)
-        columns = {"label": self.labels[index], "index": index}
-        columns |= {name: values[index] for name, values in self.extras.items()}
-        named = {f"{prefix}_{name}" if prefix else name: column for name, column in columns.items()}
-        return {prefix or "image": torch.from_numpy(images), **named}
+    def batch(self, keys: list[Key], images: Tensor) -> dict[str, Tensor]:
+        """A batch (``translators.types.Batch``), of what was got for the keys."""
+        rows, references, _ = map(torch.tensor, zip(*keys, strict=True))
+        parts = (("", rows, images[: len(keys)]), ("reference", references, images[len(keys) :]))
+        return {name: column for part in parts for name, column in self._columns(*part)}
 
-    def _picture(self, row: int, seed: int, stream: int) -> np.ndarray:
-        image = self.read(row)
-        if self.augment:
-            image = self.augment(image, 2 * seed + stream)
-        return image[:, ::-1] if self.flip and seed >> stream & 1 else image  # a coin for each stream
+    def _columns(self, prefix: str, rows: Tensor, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        yield prefix or "image", to_tensor(images)
+        for name, column in {"label": self.labels, **self.extras}.items():
+            yield f"{prefix}_{name}".lstrip("_"), column[rows]
+        yield f"{prefix}_index".lstrip("_"), rows
 
 
-class Batches(DataLoader[dict[str, Tensor]]):
-    """Batches (``translators.types.Batch``); they come from the workers as bytes, a quarter of what floats would be.
+class Batches(DataLoader[tuple[list[Key], Tensor]]):
+    """Batches (``translators.types.Batch``). From its workers only bytes come; this process makes numbers of them.
 
     Args:
         samples: of a split.
@@ -70,6 +74,7 @@ class Batches(DataLoader[dict[str, Tensor]]):
     """
 
     def __init__(self, samples: Samples, keys: Sampler[list[Key]], num_workers: int) -> None:
+        self.samples = samples
         super().__init__(
             samples,
             sampler=keys,
@@ -80,8 +85,8 @@ class Batches(DataLoader[dict[str, Tensor]]):
         )
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # torch gives its iterator a class
-        for batch in super().__iter__():
-            yield batch | {name: to_tensor(batch[name]) for name in ("image", "reference")}
+        for keys, images in super().__iter__():
+            yield self.samples.batch(keys, images)
 
 
 def _one_thread(worker: int) -> None:

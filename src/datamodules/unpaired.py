@@ -104,7 +104,7 @@ class AlignedFolders(UnpairedFolders):
         samples, rows = self.samples(split), index.cpu()
         is_own = samples.labels[rows].argmax(dim=1) == label.cpu().argmax(dim=1)
         wanted = torch.where(is_own, rows, samples.extras["match"][rows])
-        picture = to_tensor(np.stack([samples.read(row) for row in wanted.tolist()])).to(label.device)
+        picture = to_tensor(samples.read_all(wanted.tolist())).to(label.device)
         return picture, torch.ones_like(picture[:, :1])
 
 

@@ -51,7 +51,7 @@ def kept(folder: Path) -> list[str]:
 def test_the_cache_gives_what_reading_gives(tmp_path, count):
     records = Pictures(count)
     cache = cached(records, tmp_path / "new" / "folder")
-    assert all(np.array_equal(cache.read(row), records.read(row)) for row in range(count))
+    assert all(np.array_equal(cache.read_all([row])[0], records.read(row)) for row in range(count))
     assert kept(tmp_path / "new" / "folder") == ["abc.npy"]
 
 
@@ -66,17 +66,17 @@ def test_it_is_built_once_and_again_for_another_fingerprint(tmp_path):
 
 def test_pictures_are_copies_and_only_the_path_is_pickled(tmp_path):
     cache = cached(Pictures(300), tmp_path)
-    cache.read(0)[:] = 0
+    cache.read_all([0])[0][:] = 0
     message = pickle.dumps(cache)
     assert len(message) < 1000
-    assert np.array_equal(pickle.loads(message).read(0), Pictures(300).read(0))
+    assert np.array_equal(pickle.loads(message).read_all([0])[0], Pictures(300).read(0))
 
 
 @pytest.mark.parametrize("keep", [0, 60, 500])
 def test_a_damaged_file_is_built_again(tmp_path, capsys, keep):
     path = cached(Pictures(), tmp_path).path
     path.write_bytes(path.read_bytes()[:keep])
-    assert np.array_equal(cached(Pictures(), tmp_path).read(8), Pictures().read(8))
+    assert np.array_equal(cached(Pictures(), tmp_path).read_all([8])[0], Pictures().read(8))
     assert f"{path} is damaged" in capsys.readouterr().out
 
 
@@ -84,19 +84,19 @@ def test_a_damaged_file_is_built_again(tmp_path, capsys, keep):
 def test_a_damaged_header_is_built_again(tmp_path, capsys, place, byte):
     path = cached(Pictures(), tmp_path).path
     path.write_bytes(path.read_bytes().replace(place, byte, 1))
-    assert np.array_equal(cached(Pictures(), tmp_path).read(8), Pictures().read(8))
+    assert np.array_equal(cached(Pictures(), tmp_path).read_all([8])[0], Pictures().read(8))
     assert f"{path} is damaged" in capsys.readouterr().out
 
 
 def test_a_file_of_another_shape_is_built_again(tmp_path):
     path = cached(Pictures(), tmp_path).path
     np.save(path, np.zeros((9, 4, 3, 3), np.uint8))
-    assert np.array_equal(cached(Pictures(), tmp_path).read(8), Pictures().read(8))
+    assert np.array_equal(cached(Pictures(), tmp_path).read_all([8])[0], Pictures().read(8))
 
 
 def build(folder: Path, log: Path, delay: float, results) -> None:
     cache = cached(Pictures(16, log=log, delay=delay), folder)
-    results.put([cache.read(row).tobytes() for row in range(16)])
+    results.put([cache.read_all([row])[0].tobytes() for row in range(16)])
 
 
 def test_of_two_processes_one_builds_and_both_use_it(tmp_path):

@@ -234,7 +234,7 @@ def test_names_with_blanks_and_of_any_letters(tmp_path):
     (tmp_path / "train_ids.csv").write_text("\u9854 2\nune t\u00eate.jpg\n", encoding="utf-8-sig")
     data = emotionet(tmp_path)
     assert names(data, "train") == ["une t\u00eate.jpg", "\u9854 2.jpg"]
-    assert data.samples("train").read(1).shape == (16, 16, 3)
+    assert data.samples("train").read_all([1])[0].shape == (16, 16, 3)
     with pytest.raises(FileNotFoundError, match="has no test split, only train"):
         data.records("test")
 

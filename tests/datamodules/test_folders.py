@@ -75,7 +75,7 @@ def test_the_cache_is_renewed_when_files_or_settings_change(root):
     assert touched not in (before, changed)
     (root / "train" / "dog" / "dog0.jpg").rename(root / "train" / "dog" / "other.jpg")
     assert name() not in (before, changed, touched)
-    assert folders(root).samples("train").read(3)[0, 0].tolist() == [7, 7, 7]
+    assert folders(root).samples("train").read_all([3])[0][0, 0].tolist() == [7, 7, 7]
 
 
 def test_files_of_equal_length_and_time_do_not_share_a_cache(tmp_path):
@@ -90,17 +90,17 @@ def test_files_of_equal_length_and_time_do_not_share_a_cache(tmp_path):
     write("train", 10)
     write("val", 200)
     data = folders(tmp_path, cache_dir=str(tmp_path / "cache"))
-    assert data.samples("train").read(0)[0, 0, 0] == 10
-    assert data.samples("val").read(0)[0, 0, 0] == 200
+    assert data.samples("train").read_all([0])[0][0, 0, 0] == 10
+    assert data.samples("val").read_all([0])[0][0, 0, 0] == 200
     write("val", 60)
     data = folders(tmp_path, cache_dir=str(tmp_path / "cache"))
-    assert data.samples("val").read(0)[0, 0, 0] == 60
+    assert data.samples("val").read_all([0])[0][0, 0, 0] == 60
 
 
 def test_a_name_that_is_no_utf8(root):
     name = os.fsdecode("caf\u00e9.png".encode("latin-1"))
     (root / "train" / "cat" / "cat1.png").rename(root / "train" / "cat" / name)
-    assert folders(root).samples("train").read(0).shape == (16, 16, 3)
+    assert folders(root).samples("train").read_all([0])[0].shape == (16, 16, 3)
 
 
 def test_a_moved_folder_keeps_its_cache(root):
@@ -230,7 +230,7 @@ def test_lfw_expressions(shared_data, tmp_path):
 def test_afhq_and_celeba_hq(shared_data, tmp_path, name, counts):
     data = DomainFolders(str(shared_data / name), image_size=64, cache_dir=str(tmp_path))
     assert [len(data.samples(split)) for split in ("train", "val", "test")] == counts
-    image = data.samples("train")[[(0, 1, 0)]]["image"][0]
+    image = data.samples("train")[[(0, 1, 0)]][1][0]
     assert image.float().std() > 10
 
 

@@ -167,7 +167,7 @@ def test_the_counterfactual_is_the_matching_picture_of_the_domain_asked_for(pair
         picture, mask = data.counterfactual(split, index, torch.eye(2)[asked].expand(len(index), 2))
         assert picture.shape == (len(index), 3, 16, 16)
         assert torch.equal(mask, torch.ones(len(index), 1, 16, 16))
-        own = [int(data.samples(split).read(row)[0, 0, 0]) for row in index.tolist()]
+        own = [int(data.samples(split).read_all([row])[0][0, 0, 0]) for row in index.tolist()]
         assert level(picture) == [value % 100 + offset for value in own]
 
 
@@ -178,7 +178,7 @@ def test_names_sorted_otherwise_than_they_match(tmp_path):
         draw(tmp_path / "trainB" / f"{number}_B.jpg", value + 100)
     data = opened(AlignedFolders, tmp_path, cache=False)
     picture, _ = data.counterfactual("train", torch.arange(6), torch.tensor([[0.0, 1]] * 6))
-    levels = [int(data.samples("train").read(row)[0, 0, 0]) for row in range(6)]
+    levels = [int(data.samples("train").read_all([row])[0][0, 0, 0]) for row in range(6)]
     assert level(picture) == [value if value > 100 else value + 100 for value in levels]
 
 
@@ -186,7 +186,8 @@ def test_equal_names_match_too(tmp_path):
     for name, value in (("one", 1), ("two", 2)):
         draw(tmp_path / "trainA" / f"{name}.png", value)
         draw(tmp_path / "trainB" / f"{name}.bmp", value + 100)
-    batch = opened(AlignedFolders, tmp_path).samples("train")[[(0, 3, 0), (1, 2, 0)]]
+    samples = opened(AlignedFolders, tmp_path).samples("train")
+    batch = samples.batch(*samples[[(0, 3, 0), (1, 2, 0)]])
     assert batch["match"].tolist() == [1, 0]
     assert batch["reference_match"].tolist() == [2, 3]
 

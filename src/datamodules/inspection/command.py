@@ -78,5 +78,5 @@ def build(config: Path, root: str | None = None, overrides: Sequence[str] = ()) 
     arguments = dict(section.get("init_args") or {}) | ({"root": root} if root else {})
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=ImageDataModule, required=True)
-    parser.set_defaults({"data": {"class_path": section["class_path"], "init_args": arguments}})
-    return parser.instantiate_classes(parser.parse_args(list(overrides))).data
+    checked = parser.parse_object({"data": {"class_path": section["class_path"], "init_args": arguments}})
+    return parser.instantiate_classes(parser.parse_args(list(overrides), namespace=checked)).data
