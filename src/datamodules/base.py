@@ -118,6 +118,8 @@ class ImageDataModule(LightningDataModule, ABC):
         counts = (labels >= 0.5).sum(0).tolist()
         total = max(len(labels), 1)
         parts = [f"{name} {count:,} ({count / total:.0%})" for name, count in zip(self.attributes, counts, strict=True)]
+        if len(counts) == 1:
+            return f"{len(labels):,} images: {parts[0]}"
         return f"{len(labels):,} images: {', '.join(parts)}; {_imbalance(counts, self.attributes)}"
 
     def train_dataloader(self) -> Batches:
@@ -246,4 +248,6 @@ def _imbalance(counts: Sequence[int], names: Sequence[str]) -> str:
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
     if counts[least] == 0:
         return f"{names[least]} never occurs"
+    if counts[most] == counts[least]:
+        return "balanced"
     return f"imbalance {counts[most] / counts[least]:.1f} : 1 ({names[most]} : {names[least]})"

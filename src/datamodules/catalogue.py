@@ -33,12 +33,13 @@ class Entry:
 
     def short(self, key: str, root: Path) -> str:
         """What an error says when the dataset is missing."""
-        get = f"get it with: {self.download}" if self.download else f"it must be asked for: {self.source}"
+        get = f"to get it: {self.download}" if self.download else f"to ask for it: {self.source}"
         return (
-            f"{self.title} ({self.holds}; {self.licence}), expected in {root}:\n{indent(self.tree, '    ')}\n"
-            f"  to have it: {get} (docs/datasets.md, section {key})\n"
-            f"  if it is elsewhere: DATA_DIR=folder\n"
-            f"  to go on without it, on {self._drawn}: DATA={self.stand_in}"
+            f"\nThis is {self.title}:\n  {self.holds};\n  {self.licence}.\nExpected in {root}:\n"
+            f"{indent(self.tree, '    ')}\n"
+            f"- {get}; its page: docs/datasets.md, section {key}\n"
+            f"- if it is elsewhere: DATA_DIR=folder\n"
+            f"- to go on without it: make train DATA={self.stand_in}  ({self._drawn})"
         )
 
     def page(self, key: str) -> str:
@@ -169,12 +170,11 @@ CATALOGUE: dict[str, Entry] = {
         size="110 MB (horse2zebra)",
         tree="trainA/*.jpg    trainB/*.jpg\ntestA/*.jpg     testB/*.jpg",
         stand_in="shapes",
-        download="curl -LO https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/horse2zebra.zip && "
-        "unzip horse2zebra.zip -d data",
+        download="curl -LO https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/NAME.zip && unzip NAME.zip -d data",
         notes=dedent("""\
-            No checksum is published. `DATA=horse2zebra` and `DATA=maps` are recipes; for another set give its folder,
-            as in `DATA=horse2zebra DATA_DIR=data/apple2orange`. Of `maps` every file of A has its match in B, and
-            `DATA=maps` measures against it."""),
+            No checksum is published. NAME is `horse2zebra`, `maps` and so on. There are recipes `DATA=horse2zebra` and
+            `DATA=maps`; for another set give its folder, as in `DATA=horse2zebra DATA_DIR=data/apple2orange`. Of `maps`
+            every file of A has its match in B, and `DATA=maps` measures against it."""),
     ),
     "digits": Entry(
         title="MNIST, USPS and MNIST-M",
@@ -210,7 +210,7 @@ CATALOGUE: dict[str, Entry] = {
 
 def missing(key: str, root: Path, reason: str) -> MissingDataset:
     """The error for a dataset that is not there, or not laid out as it should be."""
-    return MissingDataset(f"{reason}\n{CATALOGUE[key].short(key, root)}")
+    return MissingDataset(f"{reason}{CATALOGUE[key].short(key, root)}")
 
 
 def pages() -> str:

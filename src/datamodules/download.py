@@ -33,13 +33,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.config.stem} needs no download: it is drawn, or made of your own pictures")
         return 0
     if entry not in DOWNLOADS:
-        print(f"not downloaded for you: {CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
+        print(f"{options.config.stem} is not downloaded for you{CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
         return 1
     print(f"{CATALOGUE[entry].title}: {CATALOGUE[entry].licence}. {CATALOGUE[entry].size}, into {root}")
     try:
         DOWNLOADS[entry](root)
     except FAILED as error:
-        print(f"error: the download failed: {error}\n{CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
+        print(f"error: the download failed: {error}{CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
         return 1
     print(f"done; look at it with: make inspect DATA={options.config.stem} DATA_DIR={root}")
     return 0

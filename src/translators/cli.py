@@ -176,7 +176,7 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     """What may come next on the same data, each with its command; nothing where no recipe is known for the data."""
     recipes = [path.stem for path in Path("experiments/data").glob("*.yaml")]
     recipe = max((name for name in recipes if folder.parent.name.endswith(f"-{name}")), key=len, default=None)
-    if recipe is None:
+    if recipe is None or getattr(data, "parts", None):  # no judge tells the attributes of several datasets
         return []
     root = getattr(data, "root", None)
     settings = {"DATA": recipe, "DATA_DIR": root}

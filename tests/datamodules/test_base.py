@@ -262,12 +262,13 @@ def test_the_summary_counts_and_compares():
         "4 images: Male 3 (75%), Bangs 1 (25%); imbalance 3.0 : 1 (Male : Bangs)"
     )
     assert Labels("Male", "Bangs").summary(labels[2:]).endswith("Bangs never occurs")
+    assert Labels("Bangs").summary(labels[:, 1:]) == "4 images: Bangs 1 (25%)"
 
 
 def test_setup_prints_what_each_split_holds(tmp_path, capsys):
     noise(tmp_path).setup("fit")
     train_line, val_line = capsys.readouterr().out.splitlines()
-    assert train_line == "train: 22 images: even 11 (50%), odd 11 (50%); imbalance 1.0 : 1 (even : even)"
+    assert train_line == "train: 22 images: even 11 (50%), odd 11 (50%); balanced"
     assert val_line.startswith("val: 7 images: even 4 (57%), odd 3 (43%)")
 
 

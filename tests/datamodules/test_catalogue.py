@@ -51,4 +51,4 @@ def test_the_short_form_says_what_where_from_and_what_else(key):
     text, entry = str(missing(key, Path("data/here"), "it is not there")), CATALOGUE[key]
     for words in ("it is not there", entry.title, entry.licence, "data/here", f"DATA={entry.stand_in}"):
         assert words in text
-    assert entry.download in text if entry.download else f"must be asked for: {entry.source}" in text
+    assert f"to get it: {entry.download}" in text if entry.download else f"to ask for it: {entry.source}" in text

@@ -102,7 +102,7 @@ def test_a_mapping_that_is_missing_or_short(mask_hq):
 
 
 def test_without_the_dataset_the_error_says_what_to_do(tmp_path):
-    with pytest.raises(MissingDataset, match=r"(?s)does not exist.*must be asked for.*DATA=synthetic-celeba"):
+    with pytest.raises(MissingDataset, match=r"(?s)does not exist.*to ask for it.*DATA=synthetic-celeba"):
         celeba_hq(tmp_path / "nowhere")
 
 

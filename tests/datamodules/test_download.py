@@ -64,7 +64,7 @@ def test_a_download_with_a_wrong_checksum_is_refused(server, tmp_path, capsys):
 def test_what_must_be_asked_for_is_said_plainly(recipe, where, tmp_path, capsys):
     assert main(["get", str(RECIPES / f"{recipe}.yaml"), "--root", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "must be asked for" in error
+    assert "to ask for it" in error
     assert where in error
     assert list(tmp_path.iterdir()) == []
 

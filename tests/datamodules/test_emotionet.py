@@ -240,7 +240,7 @@ def test_names_with_blanks_and_of_any_letters(tmp_path):
 
 
 def test_a_folder_without_what_is_needed(tmp_path, root):
-    with pytest.raises(MissingDataset, match=r"(?s)absent does not exist\nEmotioNet.*aus_openface\.pkl"):
+    with pytest.raises(MissingDataset, match=r"(?s)absent does not exist\nThis is EmotioNet.*aus_openface\.pkl"):
         emotionet(tmp_path / "absent")
     with pytest.raises(MissingDataset, match=rf"is a child of the right folder: use {root}\n"):
         emotionet(root / "imgs")

@@ -115,7 +115,7 @@ def test_a_picture_that_is_not_named_like_the_others(tmp_path, name):
 
 
 def test_without_the_dataset_the_error_says_what_to_do(tmp_path, root):
-    with pytest.raises(MissingDataset, match=r"(?s)does not exist.*must be asked for.*DATA=synthetic-rafd"):
+    with pytest.raises(MissingDataset, match=r"(?s)does not exist.*to ask for it.*DATA=synthetic-rafd"):
         rafd(tmp_path / "nowhere")
     with pytest.raises(MissingDataset, match=f"is a parent of the right folder: use {root}"):
         rafd(root.parent)

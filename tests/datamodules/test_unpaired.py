@@ -100,7 +100,7 @@ def test_names_with_spaces_and_letters_beyond_ascii_and_beyond_utf8(tmp_path):
 
 
 def test_a_missing_folder_is_answered_with_where_to_get_it(tmp_path):
-    with pytest.raises(MissingDataset, match=r"(?s)absent does not exist.*horse2zebra.zip.*DATA=shapes"):
+    with pytest.raises(MissingDataset, match=r"(?s)absent does not exist.*NAME.zip.*DATA=shapes"):
         opened(UnpairedFolders, tmp_path / "absent")
 
 
