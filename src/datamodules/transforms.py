@@ -49,3 +49,8 @@ def to_tensor(images: np.ndarray | Tensor) -> Tensor:
     planes = torch.as_tensor(images).permute(0, 3, 1, 2)
     result = torch.empty(planes.shape, pin_memory=torch.cuda.is_available())
     return result.copy_(planes).div_(127.5).sub_(1)
+
+
+def to_picture(images: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] to (B, H, W, 3) uint8: the nearest values, the way back from ``to_tensor``."""
+    return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

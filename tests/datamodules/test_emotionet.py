@@ -245,7 +245,7 @@ def test_a_folder_without_what_is_needed(tmp_path, root):
     with pytest.raises(MissingDataset, match=rf"is a child of the right folder: use {root}\n"):
         emotionet(root / "imgs")
     (root / "aus.csv").unlink()
-    with pytest.raises(MissingDataset, match=r"(?s)data has no action units, only pictures\nEmotioNet"):
+    with pytest.raises(MissingDataset, match=r"(?s)data has no action units, only pictures\nThis is EmotioNet"):
         emotionet(root)
     draw(root / "imgs" / "N_1.jpg")
     with pytest.raises(ValueError, match=r"imgs has 1 names with several suffixes: N_1; keep one of each"):
