@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,11 @@ class Turns(Sampler[list[Key]]):
 
 
 class Rows(Sampler[list[Key]]):
-    """Held-out batches of several datasets, one dataset after the other, by the row that each begins at."""
+    """Held-out batches of several datasets, by turns while each lasts, so that the first ones show all of them.
+
+    Args:
+        parts: by the row that a dataset begins at, its batches.
+    """
 
     def __init__(self, parts: Mapping[int, RowBatches]) -> None:
         self.parts = parts
@@ -131,7 +135,8 @@ class Rows(Sampler[list[Key]]):
         return sum(len(batches) for batches in self.parts.values())
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return (_shifted(keys, first) for first, batches in self.parts.items() for keys in batches)
+        turns = zip_longest(*([_shifted(keys, first) for keys in batches] for first, batches in self.parts.items()))
+        return (keys for turn in turns for keys in turn if keys is not None)
 
 
 def _shifted(keys: list[Key], first: int) -> list[Key]:
