@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.base import announce
-from datamodules.images import DECODER, SUFFIXES, Crop, read_image, read_images
+from datamodules.images import DECODER, SUFFIXES, Crop, UnreadableImage, read_image, read_images
 from datamodules.records import Records
 
 BLOCK = 1 << 16  # names that are Python objects at one time
@@ -62,7 +62,11 @@ class FileRecords(Records):
         digest = hashlib.sha256(f"{DECODER} {self.size} {self.crop} {self.folder.name}".encode())
         folder = os.fsencode(self.folder)
         for name in self.names:
-            status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - a Path a file would take seconds
+            try:
+                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - a Path a file would take seconds
+            except FileNotFoundError as error:
+                place = self.folder / os.fsdecode(name)
+                raise UnreadableImage(f"{place} is gone, or a link to nowhere: put it back or remove it") from error
             digest.update(b"\0%b\0%d\0%d\0%d" % (name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         return digest.hexdigest()[:32]
 

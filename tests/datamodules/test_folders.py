@@ -97,6 +97,12 @@ def test_files_of_equal_length_and_time_do_not_share_a_cache(tmp_path):
     assert data.samples("val").read_all([0])[0][0, 0, 0] == 60
 
 
+def test_a_link_to_nowhere_is_named(root):
+    (root / "train" / "cat" / "lost.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(UnreadableImage, match=r"train/cat/lost\.png is gone, or a link to nowhere"):
+        folders(root).samples("train")
+
+
 def test_a_name_that_is_no_utf8(root):
     name = os.fsdecode("caf\u00e9.png".encode("latin-1"))
     (root / "train" / "cat" / "cat1.png").rename(root / "train" / "cat" / name)
