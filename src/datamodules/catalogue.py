@@ -88,6 +88,9 @@ CATALOGUE: dict[str, Entry] = {
 
             StarGAN's and LOMIT's have no validation pictures: test stands in for them, and a line says so.
 
+            Hair has one colour in the edits that are shown and measured. 2,926 of the rows name two or more; where a
+            paper's targets of training are labels of other pictures, these occur among them, as they did there.
+
             Crops (`--data.init_args.crop=NAME`): `centre`, the middle 178 pixels (StarGAN, ADSPM, LOMIT); `bridgegan`,
             170 pixels from (3, 26); `null`, the largest centred square of whatever the pictures are."""),
     ),
