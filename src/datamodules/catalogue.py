@@ -22,14 +22,11 @@ class Entry:
     source: str  # where to ask, or download
     size: str
     tree: str  # below the folder that is given as DATA_DIR
-    stand_in: str  # the data recipe of the drawn one with the same labels
+    stand_in: str  # the recipe of drawn data to take meanwhile
+    drawn: str = "drawn pictures with the same labels"  # what that is
     download: str = ""  # the command that gets it; empty where it must be asked for
     checksums: tuple[tuple[str, str], ...] = ()  # file, md5; those that its makers or torchvision publish
     notes: str = ""
-
-    @property
-    def _drawn(self) -> str:
-        return f"drawn pictures{' with the same labels' if self.stand_in.startswith('synthetic-') else ''}"
 
     def short(self, key: str, root: Path) -> str:
         """What an error says when the dataset is missing."""
@@ -39,14 +36,14 @@ class Entry:
             f"{indent(self.tree, '    ')}\n"
             f"- {get}; its page: docs/datasets.md, section {key}\n"
             f"- if it is elsewhere: DATA_DIR=folder\n"
-            f"- to go on without it: make train DATA={self.stand_in}  ({self._drawn})"
+            f"- to go on without it: make train DATA={self.stand_in}  ({self.drawn})"
         )
 
     def page(self, key: str) -> str:
         """The dataset's section of ``docs/datasets.md``."""
         rows = [("holds", self.holds), ("size", self.size), ("licence", self.licence), ("from", self.source)]
         rows.append(("get it", f"`{self.download}`" if self.download else "must be asked for at the address above"))
-        rows.append(("without it", f"`make train DATA={self.stand_in}`: {self._drawn}"))
+        rows.append(("without it", f"`make train DATA={self.stand_in}`: {self.drawn}"))
         table = "\n".join(f"| {name} | {words} |" for name, words in rows)
         parts = [f"## {key}\n\n**{self.title}**", f"| | |\n| --- | --- |\n{table}"]
         parts.append("Expected below `DATA_DIR`:\n\n" + indent(self.tree, "    "))
@@ -108,6 +105,7 @@ CATALOGUE: dict[str, Entry] = {
             "or {train,val}/{female,male}/*.jpg         DATA=celeba-hq-domains, as StarGAN v2 has it"
         ),
         stand_in="synthetic-celeba",
+        drawn="drawn pictures with CelebA's attributes",
         notes=dedent("""\
             By number (`DATA=celeba-hq`) a picture is in the split that CelebA's official partition puts it in, so that
             none is trained on here and tested on there. Choose the size with `--data.init_args.image_size=256`."""),
@@ -173,6 +171,7 @@ CATALOGUE: dict[str, Entry] = {
         size="110 MB (horse2zebra)",
         tree="trainA/*.jpg    trainB/*.jpg\ntestA/*.jpg     testB/*.jpg",
         stand_in="shapes",
+        drawn="drawn pictures of two kinds",
         download="curl -LO https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/NAME.zip && unzip NAME.zip -d data",
         notes=dedent("""\
             No checksum is published. NAME is `horse2zebra`, `maps` and so on. There are recipes `DATA=horse2zebra` and
@@ -192,7 +191,8 @@ CATALOGUE: dict[str, Entry] = {
             "mnist-m/mnistm_train.npz, mnistm_test.npz  images, labels"
         ),
         stand_in="shapes",
-        download="make data DATA=digits",
+        drawn="drawn pictures of two kinds",
+        download="make data DATA=mnist-usps",
         checksums=(
             ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
             ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),

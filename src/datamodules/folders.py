@@ -33,6 +33,7 @@ class DomainFolders(ImageDataModule):
     """
 
     one_hot = True
+    published: tuple[str, ...] = ()  # the domains of a public dataset
 
     def __init__(self, root: str, domains: list[str] | None = None, **loading: Any) -> None:
         super().__init__(**loading)
@@ -41,7 +42,10 @@ class DomainFolders(ImageDataModule):
         if not _is_root(self.root, SPLITS):
             raise self._missing(_reason(self.root))
         folders = {split: _subfolders(self.root / split) for split in SPLITS if (self.root / split).is_dir()}
-        self.attributes = chosen(domains, sorted(set().union(*folders.values())), "domain")
+        found = sorted(set().union(*folders.values()))
+        if self.published and domains is None and found != sorted(self.published):
+            raise self._missing(f"{self.root} has the domains {', '.join(found)}, not {', '.join(self.published)}")
+        self.attributes = chosen(domains, found, "domain")
         self.exclusive = (self.attributes,)
         for split, present in folders.items():
             if missing := [name for name in self.attributes if name not in present]:
@@ -70,12 +74,14 @@ class AFHQ(DomainFolders):
     """Animal Faces-HQ, version 1 (train, val) or 2 (train, test): cats, dogs, wild animals (Choi et al., CVPR 2020)."""
 
     entry = "afhq"
+    published = ("cat", "dog", "wild")
 
 
 class CelebAHQDomains(DomainFolders):
     """CelebA-HQ as StarGAN v2 has it: ``{train,val}/{female,male}`` (Choi et al., CVPR 2020)."""
 
     entry = "celeba-hq"
+    published = ("female", "male")
 
 
 def _reason(root: Path) -> str:

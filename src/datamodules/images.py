@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,25 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.nn.functional import interpolate
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 DECODER = 2  # part of every cache's name: raise it when the pixels that `read_image` gives change
 
 # What Pillow and the libraries under it raise on files that are broken, cut short or absurdly large.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
+BROKEN += (struct.error, Image.DecompressionBombError, cv2.error)
+ORIENTATION = 0x0112  # EXIF's number for how the camera was held, and what undoes it
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 END = b"\xff\xd9"  # of a JPEG
 APP1, FRAMES = 0xE1, (0xC0, 0xC1, 0xC2)  # of its segments: where EXIF is, and the frames that libraries read
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -92,7 +104,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except BROKEN as error:
         reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
-        raise UnreadableImage(f"{path}: {reason.replace('<_io.BytesIO object', '<the file')}") from error
+        raise UnreadableImage(f"{path}: {re.sub('<_io.BytesIO object at [^>]*>', 'the file', reason)}") from error
 
 
 def _decoded(data: bytes, enough: int | None) -> np.ndarray:
@@ -109,8 +121,8 @@ def _decoded(data: bytes, enough: int | None) -> np.ndarray:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return np.asarray(_eight_bit(image).convert("RGB"))
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        return np.asarray(_eight_bit(image if turn is None else image.transpose(turn)).convert("RGB"))
 
 
 def _ordinary_jpeg(data: bytes) -> int | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from datamodules import AFHQ
 from datamodules.catalogue import CATALOGUE, missing, pages
+from datamodules.labels import EXPRESSIONS, OPENFACE_UNITS
 
 PROJECT = Path(__file__).parents[2]
 RECIPES = sorted((PROJECT / "experiments" / "data").glob("*.yaml"))
@@ -34,6 +36,27 @@ def test_every_public_dataset_has_a_page(recipe):
 
 def test_every_page_has_a_recipe():
     assert {datamodule(recipe).entry for recipe in RECIPES} - {None} == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("key", CATALOGUE)
+def test_what_it_says_to_make_can_be_made(key):
+    command = CATALOGUE[key].download
+    if command.startswith("make"):
+        recipe = PROJECT / "experiments" / "data" / f"{command.removeprefix('make data DATA=')}.yaml"
+        assert datamodule(recipe).entry == key
+
+
+@pytest.mark.parametrize("name", ["celeba", "rafd", "afhq", "emotionet"])
+def test_the_stand_in_has_the_labels_of_the_real_one(name):
+    """Written in the two recipes, or else the names that the classes have."""
+    words = {"rafd": EXPRESSIONS, "afhq": AFHQ.published, "emotionet": OPENFACE_UNITS}
+    real, drawn = (
+        yaml.safe_load((PROJECT / "experiments" / "data" / f"{recipe}.yaml").read_text())["data"]["init_args"]
+        for recipe in (name, f"synthetic-{name}")
+    )
+    model = datamodule(PROJECT / "experiments" / "data" / f"synthetic-{name}.yaml")(**drawn)
+    assert model.attributes == tuple(real.get("attributes", words.get(name)))
+    assert model.image_size == real.get("image_size", 128)
 
 
 def test_checksums_are_those_of_torchvision():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import DomainFolders
+from datamodules import AFHQ, CelebAHQDomains, DomainFolders
 from datamodules.images import UnreadableImage
 
 
@@ -238,6 +238,17 @@ def test_afhq_and_celeba_hq(shared_data, tmp_path, name, counts):
     assert [len(data.samples(split)) for split in ("train", "val", "test")] == counts
     image = data.samples("train")[[(0, 1, 0)]][1][0]
     assert image.float().std() > 10
+
+
+def test_public_folders_have_their_own_domains_unless_some_are_chosen(root, tmp_path):
+    assert AFHQ(str(root)).attributes == ("cat", "dog", "wild")
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)has the domains cat, dog, wild, not female, male\nThis is CelebA-HQ"
+    ):
+        CelebAHQDomains(str(root))
+    assert CelebAHQDomains(str(root), domains=["dog", "cat"]).attributes == ("dog", "cat")
+    with pytest.raises(FileNotFoundError, match=r"(?s)does not exist\nThis is Animal Faces-HQ.*DATA=synthetic-afhq"):
+        AFHQ(str(tmp_path / "nowhere"))
 
 
 def test_the_parent_of_several_datasets_lists_them(shared_data):

@@ -203,6 +203,14 @@ def test_what_is_no_picture_and_what_is_not_there_are_named(tmp_path):
             read_image(tmp_path / name, 16)
 
 
+def test_a_damaged_exif_does_not_matter_if_it_says_how_to_turn_the_picture(tmp_path):
+    """Its resolution, which should be a fraction, is said to be a byte; Pillow could not write that again."""
+    fields = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack(">HHII", 0x011A, 1, 1, 0)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + fields + b"\0\0\0\0"
+    pixels = read(tmp_path, Image.fromarray(quarters(32)), "turned.jpg", exif=exif, quality=95)
+    assert np.allclose(corners(pixels), [BLUE, RED, WHITE, GREEN], atol=25)
+
+
 def test_an_absurdly_large_picture_is_refused_unread(tmp_path):
     write_png(tmp_path / "bomb.png", 60_000, 60_000, depth=8, colour=2, rows=[])
     with pytest.raises(UnreadableImage, match=r"bomb\.png: Image size \(3600000000 pixels\) exceeds limit"):
