@@ -56,9 +56,10 @@ class CelebA(ImageDataModule):
     ) -> None:
         super().__init__(**loading)
         self.root, self.protocol = Path(root).expanduser(), protocol
+        for name, value, known in (("protocol", protocol, get_args(Protocol)), ("crop", crop, (*CROPS, None))):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
         self.crop = CROPS[crop] if crop else None
-        if protocol not in get_args(Protocol):
-            raise ValueError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
         if not (self.root / IMAGES).is_dir():
             raise missing("celeba", self.root, near_miss(self.root, _is_celeba, f"has no folder {IMAGES}"))
         self.list = AttributeList.read(_beside(self.root, "Anno", ATTRIBUTES))

@@ -112,6 +112,13 @@ def test_hair_colours_exclude_each_other_and_bangs_conflict_with_baldness(root):
     assert celeba(root, attributes=["Brown_Hair", "Male"]).exclusive == ()
 
 
+def test_an_unknown_protocol_or_crop(root):
+    with pytest.raises(ValueError, match="protocol must be one of official, stargan, .*, got 'offical'"):
+        celeba(root, protocol="offical")
+    with pytest.raises(ValueError, match="crop must be one of centre, bridgegan, None, got 'center'"):
+        celeba(root, crop="center")
+
+
 def test_the_official_partition_decides(root):
     assert [len(celeba(root).records(split)) for split in ("train", "val", "test")] == [6, 3, 3]
     assert [len(celeba(root, protocol="bridgegan").records(split)) for split in ("train",)] == [12]
