@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from datamodules import DomainFolders
 from datamodules.inspection.command import add_arguments, build, run
 from datamodules.inspection.report import Report, inspect
 from datamodules.inspection.scan import scan
+from datamodules.records import Records
 
 
 def photo(seed: int, size: int = 48) -> Image.Image:
@@ -216,6 +218,74 @@ def test_errors_come_first_then_warnings_then_facts():
 
     report = Report("mine", [Finding("FACT", "a", "1"), Finding("ERROR", "b", "2"), Finding("WARNING", "c", "3")])
     assert [line for line in report.text().splitlines() if line.startswith("  ")] == ["  b: 2", "  c: 3", "  a: 1"]
+
+
+def test_names_that_are_no_utf8_or_no_single_line_are_escaped(root, tmp_path, capsys):
+    for name in (b"caf\xe9.png", b"two\nlines.png"):
+        Image.new("RGB", (48, 48)).save(tmp_path / "black.png")
+        os.rename(tmp_path / "black.png", os.fsencode(root / "train" / "cat") + b"/" + name)  # noqa: PTH104
+    (root / "train" / "cat" / os.fsdecode(b"\xff\n.png")).write_bytes(b"")
+    assert command(tmp_path, folders_yaml(root)) == 1
+    text = (tmp_path / "out" / "report.txt").read_text("utf-8")
+    assert capsys.readouterr().out == text
+    lines = [line.strip() for line in text.splitlines()]
+    assert r"train/cat/caf\udce9.png" in lines
+    assert r"train/cat/two\nlines.png" in lines
+    assert any(line.endswith(r"\udcff\n.png: the file is empty") for line in lines)
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    (blank,) = [one for one in report["findings"] if one["topic"] == "blank pictures"]
+    assert os.fsencode(blank["examples"][0]) == b"train/cat/caf\xe9.png"
+
+
+def test_a_domain_whose_name_is_no_utf8_is_inspected(root, tmp_path):
+    for split in ("train", "test"):
+        (root / split / "cat").rename(root / split / os.fsdecode(b"\xe9\n"))
+    assert command(tmp_path, folders_yaml(root)) == 0
+
+
+def test_errors_of_several_lines_stay_so(tmp_path, capsys):
+    command(tmp_path, "data: [")
+    assert "\\n" not in capsys.readouterr().out
+
+
+def test_a_second_inspection_removes_what_the_first_wrote_and_nothing_else(root, tmp_path):
+    out, copy = tmp_path / "out", root / "train" / "cat" / "copy.jpg"
+    with Image.open(root / "train" / "cat" / "0.png") as image:
+        image.save(copy, quality=60)
+    command(tmp_path, folders_yaml(root))
+    assert {file.name for file in out.iterdir()} == {
+        "labels.png", "near-duplicates.png", "report.json", "report.txt", "sheet-cat.png", "sheet-dog.png"
+    }  # fmt: skip
+    copy.unlink()
+    (out / "notes.png").touch()
+    command(tmp_path, folders_yaml(root))
+    assert not (out / "near-duplicates.png").exists()
+    command(tmp_path, folders_yaml(tmp_path / "absent"))
+    assert {file.name for file in out.iterdir()} == {"report.json", "report.txt", "notes.png"}
+
+
+def test_a_folder_without_a_report_loses_nothing(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sheet-music.png").touch()
+    command(tmp_path, "data: [")
+    assert (tmp_path / "out" / "sheet-music.png").exists()
+
+
+class Fatal(Records):
+    """Pictures that kill the process which reads them."""
+
+    labels = np.zeros((3, 1), np.float32)
+
+    def read(self, row: int) -> np.ndarray:
+        os._exit(1)
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+def test_a_process_that_is_killed_ends_in_one_sentence():
+    with pytest.raises(OSError, match="a process that reads the train split was killed"):
+        scan("train", Fatal(), processes=1)
 
 
 def test_horse2zebra_has_the_duplicates_its_authors_left_in(shared_data, tmp_path):

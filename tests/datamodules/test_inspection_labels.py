@@ -8,6 +8,7 @@ from datamodules.base import ImageDataModule
 from datamodules.inspection.label_findings import label_findings
 from datamodules.inspection.report import Report
 from datamodules.inspection.scan import MEASURES, Scan
+from datamodules.joint import JointData, JointRecords
 from datamodules.records import Records
 
 
@@ -27,8 +28,8 @@ class Listed(Records):
 class Names(ImageDataModule):
     """A dataset that has only names."""
 
-    def __init__(self, *attributes: str, one_hot: bool = False, exclusive=(), conflicts=()) -> None:
-        super().__init__(batch_size=1)
+    def __init__(self, *attributes: str, one_hot: bool = False, exclusive=(), conflicts=(), **loading) -> None:
+        super().__init__(batch_size=1, **loading)
         self.attributes, self.one_hot, self.exclusive, self.conflicts = attributes, one_hot, exclusive, conflicts
 
     def records(self, split):
@@ -128,3 +129,63 @@ def test_action_units_are_described_by_their_strength():
 
 def test_what_cannot_be_learned_is_told_of_training_only():
     assert not found(Names("a"), [[1]] * 5, "constant attribute", split="test")
+
+
+def test_attributes_of_which_none_varies_are_an_error():
+    (error,) = found(Names("on", "off"), [[1, 0]] * 5, "constant attribute")
+    assert error.level == "ERROR"
+    assert "the same label (on 1, off 0)" in error.text
+    (warning,) = found(Names("on", "varied"), [[1, 0], [1, 1]], "constant attribute")
+    assert warning.level == "WARNING"
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_references_of_another_label_need_one_in_every_split(split):
+    data = Names("a", reference="other")
+    (error,) = found(data, [[1]] * 5, "batches", split)
+    assert error.level == "ERROR"
+    assert error.text.startswith(f"{split}: reference: other needs pictures of at least two labels")
+    assert not found(data, [[1], [0]], "batches", split)
+
+
+def joint(first, second, **loading) -> tuple[JointData, JointRecords]:
+    parts = [Names("a", "b", exclusive=(("a", "b"),)), Names("c", "d", one_hot=True)]
+    records = JointRecords([Listed(first), Listed(second)])
+    return JointData(parts, ["one", "two"], batch_size=1, cache=False, **loading), records
+
+
+def joint_findings(first, second, split: str = "train", **loading):
+    data, records = joint(first, second, **loading)
+    return label_findings(data, Scan(split, records, np.zeros(len(records), MEASURES), {}))
+
+
+def test_joint_datasets_are_judged_each_by_its_own_columns_and_rows():
+    """Among all 804 rows a would be on in one, and the mask's two columns are each other's opposite."""
+    found = joint_findings([[0, 0], [1, 0], [0, 1], [0, 0]], np.eye(2)[[0, 1] * 400])
+    assert {finding.level for finding in found} == {"FACT"}
+    counts = [finding for finding in found if finding.topic == "counts"]
+    assert [(one.values["split"], one.values["count"]) for one in counts] == [
+        ("train of one", 4),
+        ("train of two", 800),
+    ]
+    assert [list(one.values["attributes"]) for one in counts] == [["a", "b"], ["c", "d"]]
+
+
+def test_what_is_wrong_with_one_of_joint_datasets_is_told_with_its_name():
+    found = joint_findings([[1, 1], [0, 1]], [[1, 0], [0, 0], [0, 1]], "val")
+    both, none = [finding for finding in found if finding.topic == "labels"]
+    assert both.examples == ["val of one row 0 (a 1, b 1)"]
+    assert none.examples == ["val of two row 1 (all 0)"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_every_one_of_joint_datasets_is_asked_for_its_batches(split):
+    found = joint_findings([[0, 1], [1, 0]], [[1, 0], [1, 0]], split, reference="other")
+    (error,) = [finding for finding in found if finding.topic == "batches"]
+    assert "at least two labels" in error.text
+
+
+def test_a_dataset_of_one_label_among_joint_ones_is_an_error():
+    found = joint_findings([[0, 1], [1, 0]], [[1, 0], [1, 0]])
+    (error,) = [finding for finding in found if finding.level == "ERROR"]
+    assert "(c 1, d 0)" in error.text

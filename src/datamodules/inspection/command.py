@@ -30,10 +30,11 @@ def run(options: argparse.Namespace) -> int:
         0 if training can start, 1 if not, 130 if interrupted.
     """
     from datamodules.inspection.findings import Finding
-    from datamodules.inspection.report import Report, inspect, loading
+    from datamodules.inspection.report import Report, clear, inspect, loading
 
     folder = options.out or Path("runs") / f"inspect-{options.config.stem}"
     title, said = f"{options.config}" + (f", root {options.root}" if options.root else ""), io.StringIO()
+    clear(folder)
     try:
         with redirect_stdout(said):
             data = build(options.config, options.root, options.overrides)

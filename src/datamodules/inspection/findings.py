@@ -40,7 +40,7 @@ class Finding:
         shown = list(self.examples)
         if self.level != "FACT" and len(shown) > SHOWN:
             shown[SHOWN:] = ["... (more in report.json)"]
-        return [f"{self.topic}: {self.text}", *(f"    {line}" for line in shown)]
+        return [f"{self.topic}: {self.text}", *(f"    {printable(line)}" for line in shown)]
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -59,6 +59,11 @@ def picture_findings(scan: Scan, image_size: int) -> list[Finding]:
 def blank(measures: np.ndarray) -> np.ndarray:
     """(N,) booleans: readable, but nearly one colour."""
     return measures["readable"] & (measures["contrast"] < BLANK)
+
+
+def printable(name: str) -> str:
+    """A name on one line that any file can hold: what cannot be printed is escaped, as Python writes it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def of(count: int, total: int) -> str:

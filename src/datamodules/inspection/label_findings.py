@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Iterator
+from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,8 @@ from numpy.typing import ArrayLike
 from datamodules.base import ImageDataModule
 from datamodules.inspection.findings import LISTED, Finding, Level, of
 from datamodules.inspection.scan import Scan
-from datamodules.sampler import StepBatches
+from datamodules.joint import JointData, JointRecords
+from datamodules.samples import Samples
 
 IMBALANCE = 10.0  # to 1
 RARE = 0.01  # an attribute that fewer pictures than this share have, or lack, can hardly be learned
@@ -20,13 +22,14 @@ STRONGEST = 5  # correlations that are always told
 
 def label_findings(data: ImageDataModule, scan: Scan) -> list[Finding]:
     """What is wrong with a split's labels; for the training split also what cannot be learned from them."""
-    labels = scan.records.labels
-    if not len(labels):
+    if not len(scan.records):
         return []
-    found = [*_sums(data, scan), *_values(data, scan), *_contradictions(data, scan)]
-    if scan.split == "train":
-        found += [*_startable(data, labels), *_constant(data, labels), *_imbalance(data, labels)]
-        found += _correlations(data, labels)
+    found = _startable(data, scan)
+    for own, part in _datasets(data, scan):
+        found += [*_sums(own, part), *_values(own, part), *_contradictions(own, part)]
+        if scan.split == "train":
+            labels = part.records.labels
+            found += [*_constant(own, labels), *_imbalance(own, labels, data.balance), *_correlations(own, labels)]
     return found
 
 
@@ -88,16 +91,35 @@ def _rows(data: ImageDataModule, scan: Scan, level: Level, bad: ArrayLike, what:
     return [Finding(level, "labels", text, examples, {"split": scan.split, "count": len(rows)})]
 
 
-def _startable(data: ImageDataModule, labels: np.ndarray) -> list[Finding]:
-    """Ask the sampler of training for its first batch."""
+def _datasets(data: ImageDataModule, scan: Scan) -> Iterator[tuple[ImageDataModule, Scan]]:
+    """The dataset and its rows; of joint data each dataset that has rows, without the others' columns and the mask."""
+    if not (isinstance(data, JointData) and isinstance(scan.records, JointRecords)):
+        yield data, scan
+        return
+    names = data.attributes[-len(data.datasets) :]
+    for own, name, first, part in zip(data.datasets, names, scan.records.starts, scan.records.parts, strict=False):
+        if len(part):
+            yield own, Scan(f"{scan.split} of {name}", part, scan.measures[first : first + len(part)], {})
+
+
+def _startable(data: ImageDataModule, scan: Scan) -> list[Finding]:
+    """Ask as the loaders do: in training for the first batch (of each dataset, if joint), else for all rows."""
+    samples = Samples(scan.records)
     try:
-        StepBatches(labels, data.batch_size, data.seed, data.balance, data.reference == "other").batch(0)
+        if scan.split == "train":
+            list(islice(data._training_keys(samples), max(1, len(data.parts))))
+        else:
+            data._held_out_keys(samples)
     except ValueError as error:
-        return [Finding("ERROR", "batches", str(error))]
+        return [Finding("ERROR", "batches", f"{scan.split}: {error}")]
     return []
 
 
 def _constant(data: ImageDataModule, labels: np.ndarray) -> list[Finding]:
+    if (labels == labels[0]).all():
+        same = ", ".join(f"{name} {value:g}" for name, value in zip(data.attributes, labels[0], strict=True))
+        text = f"every training picture has the same label ({same}): there is nothing to learn from it"
+        return [Finding("ERROR", "constant attribute", text, values={"attributes": list(data.attributes)})]
     found = []
     for name, column in zip(data.attributes, labels.T, strict=True):
         share = float((column > 0).mean())
@@ -111,7 +133,7 @@ def _constant(data: ImageDataModule, labels: np.ndarray) -> list[Finding]:
     return found
 
 
-def _imbalance(data: ImageDataModule, labels: np.ndarray) -> list[Finding]:
+def _imbalance(data: ImageDataModule, labels: np.ndarray, balance: bool) -> list[Finding]:
     """Domains against each other; of other attributes, on against off."""
     counts = (labels >= 0.5).sum(axis=0)
     if data.one_hot:
@@ -130,7 +152,7 @@ def _imbalance(data: ImageDataModule, labels: np.ndarray) -> list[Finding]:
     if not uneven:
         return []
     examples = [f"{name}: {ratio:,.1f} to 1" for name, ratio in sorted(uneven.items(), key=lambda item: -item[1])]
-    remedy = "" if data.balance else "; balance: true draws every label equally often"
+    remedy = "" if balance else "; balance: true draws every label equally often"
     text = f"more than {IMBALANCE:g} to 1 in training{remedy}"
     return [Finding("WARNING", "imbalance", text, examples, {"ratios": uneven})]
 

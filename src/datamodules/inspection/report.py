@@ -23,6 +23,7 @@ from datamodules.inspection.label_findings import label_findings
 from datamodules.inspection.scan import Scan, scan
 from datamodules.records import Records
 
+WRITTEN = ("sheet-*.png", "near-duplicates.png", "labels.png", "report.txt", "report.json")
 LEVELS: tuple[Level, ...] = get_args(Level)
 TITLES = {
     "ERROR": "ERRORS: training cannot start, or would be wrong",
@@ -60,7 +61,7 @@ class Report:
             lines += ["", TITLES[level], *(f"  {line}" for finding in findings for line in finding.lines())]
         errors, warnings = (sum(one.level == level for one in self.findings) for level in LEVELS[:2])
         ending = f"training can{'' if self.trainable else 'not'} start: {errors} errors, {warnings} warnings"
-        return "\n".join([*lines, "", ending]) + "\n"
+        return _encodable("\n".join([*lines, "", ending]) + "\n")
 
     def save(self, folder: Path) -> None:
         """Write ``report.txt`` and ``report.json``, the same for programs."""
@@ -70,8 +71,17 @@ class Report:
             "trainable": self.trainable,
             "findings": [finding.document() for finding in self.ordered()],
         }
-        (folder / "report.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        (folder / "report.txt").write_text(self.text(), "utf-8")
+        words, numbers = self.text(), _encodable(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        (folder / "report.txt").write_text(words, "utf-8")
+        (folder / "report.json").write_text(numbers, "utf-8")
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier inspection wrote; a folder without a report is somebody else's, and stays as it is."""
+    if (folder / "report.json").is_file():
+        for pattern in WRITTEN:  # the report last: if this is interrupted, the next inspection goes on with it
+            for file in folder.glob(pattern):
+                file.unlink()
 
 
 def inspect(data: ImageDataModule, folder: Path, processes: int | None = None) -> list[Finding]:
@@ -100,6 +110,11 @@ def inspect(data: ImageDataModule, folder: Path, processes: int | None = None) -
 def loading(said: str) -> list[Finding]:
     """What a dataset printed while it was opened, each line once: what it left out, or put in another's place."""
     return [Finding("FACT", "loading", line) for line in dict.fromkeys(said.splitlines())]
+
+
+def _encodable(text: str) -> str:
+    """The bytes of a name that is no UTF-8 as ``\\udcXX``: in JSON that gives Python the name back."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _splits(data: ImageDataModule) -> tuple[dict[str, Records], list[Finding]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,9 @@ def scan(split: str, records: Records, processes: int | None = None) -> Scan:
         split: its name.
         records: the split.
         processes: how many; None is one for each core.
+
+    Raises:
+        ChildProcessError: if one of them is killed.
     """
     found, reasons = np.zeros(len(records), MEASURES), dict[int, str]()
     chunks = [range(first, min(first + CHUNK, len(records))) for first in range(0, len(records), CHUNK)]
@@ -80,6 +83,10 @@ def scan(split: str, records: Records, processes: int | None = None) -> Scan:
                 found[rows.start : rows.stop] = measures
                 reasons.update(why)
                 progress.update(len(rows))
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            f"a process that reads the {split} split was killed: memory may be short, or a file crashes its decoder"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)  # when interrupted, too: only the chunks in work are still waited for
     return Scan(split, records, found, reasons)
@@ -95,7 +102,7 @@ def measure(records: Records, row: int) -> np.ndarray:
     content = pixels.tobytes()
     if isinstance(records, FileRecords):
         content = records.path(row).read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(records.path(row)) as image:
             found["width"], found["height"] = image.size
             found["mode"], found["format"] = image.mode.encode(), (image.format or "").encode()
     found["digest"] = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
