@@ -113,7 +113,7 @@ def test_hair_colours_exclude_each_other_and_bangs_conflict_with_baldness(root):
 
 
 def test_an_unknown_protocol_or_crop(root):
-    with pytest.raises(ValueError, match="protocol must be one of official, stargan, .*, got 'offical'"):
+    with pytest.raises(ValueError, match=r"protocol must be one of official, stargan, .*, got 'offical'"):
         celeba(root, protocol="offical")
     with pytest.raises(ValueError, match="crop must be one of centre, bridgegan, None, got 'center'"):
         celeba(root, crop="center")
