@@ -69,6 +69,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.pictures < options.batch:
+        parser.error(f"a batch of {options.batch} needs at least as many pictures, got {options.pictures}")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "celeba")

@@ -176,8 +176,10 @@ def ignore(folder: Path, names: Sequence[bytes], reason: str) -> None:
 
 
 def listed(names: Sequence[bytes] | np.ndarray, most: int = 10) -> str:
-    """The first names, and dots if there are more."""
-    return ", ".join([name.decode(errors="replace") for name in names[:most]] + (["..."] if len(names) > most else []))
+    """The first names on one line, and dots if there are more."""
+    shown = [name.decode(errors="replace") for name in names[:most]]
+    printable = [name if name.isprintable() else ascii(name) for name in shown]
+    return ", ".join(printable + (["..."] if len(names) > most else []))
 
 
 def _counted(names: np.ndarray) -> str:

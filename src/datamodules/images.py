@@ -21,8 +21,10 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 DECODER = 2  # part of every cache's name: raise it when the pixels that `read_image` gives change
 
 # What Pillow and the libraries under it raise on files that are broken, cut short or absurdly large.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError)
-BROKEN += (struct.error, Image.DecompressionBombError, cv2.error)
+BROKEN: tuple[type[Exception], ...] = (
+    *(OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError),
+    *(struct.error, cv2.error, Image.DecompressionBombError),
+)
 ORIENTATION = 0x0112  # EXIF's number for how the camera was held, and what undoes it
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
