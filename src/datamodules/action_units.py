@@ -12,7 +12,7 @@ import numpy as np
 
 from datamodules.labels import EMOTIONET_UNITS
 from datamodules.openface import csv_files, read_pickle, read_tables
-from datamodules.tables import Row, UnitTable, bare, header_of, rows_of, shown, unit_table, whole
+from datamodules.tables import Row, UnitTable, bare, file_name, header_of, rows_of, shown, unit_table, whole
 
 LISTS = "dataFile_*.txt"
 CODES = {"0": 0, "1": 1, "999": -1}  # of the lists: absent, present, nobody looked
@@ -66,9 +66,11 @@ def _read_lists(source: Path) -> UnitTable:
 def _read_experts(path: Path) -> UnitTable:
     """The experts' list as a csv file: URL, URL orig, AU 1 ..., perhaps in single quotes and blanks."""
     names = header_of(path)
-    numbered = [(column, found[1]) for column, name in enumerate(names) if (found := re.fullmatch(r"AU *(\d+)", name))]
-    units = [f"AU{int(number)}" for _, number in numbered]
-    if not units or len(set(units)) < len(units):
+    numbered = [
+        (column, found[1]) for column, name in enumerate(names) if (found := re.fullmatch(r"AU *0*([0-9]+)", name))
+    ]
+    units = [f"AU{number}" for _, number in numbered]
+    if not units or len(set(units)) < len(units) or names.count("URL") > 1:
         raise ValueError(f"{path} has the columns {shown(names)}; expected URL, URL orig, AU 1, AU 2 ..., each once")
     with path.open("rb") as file:
         quote = "'" if b"'" in file.readline() + file.readline() else '"'
@@ -87,7 +89,7 @@ def _listed(
         if not name:
             raise ValueError(f"{path}, line {line}: the address {fields[address]!r} does not end in a name")
         try:
-            yield os.fsencode(name), [CODES[fields[column]] for column in columns]
+            yield file_name(name, f"{path}, line {line}"), [CODES[fields[column]] for column in columns]
         except KeyError:
             unit, value = next((u, fields[c]) for u, c in zip(units, columns, strict=True) if fields[c] not in CODES)
             raise ValueError(f"{path}, line {line}: {unit} is {value!r}, expected 0, 1, or 999 (not known)") from None

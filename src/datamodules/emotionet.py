@@ -17,7 +17,7 @@ from datamodules.base import SPLITS, ImageDataModule, Split, announce, chosen, n
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, listed, matched, near_miss, pictures
 from datamodules.labels import checked_presence
-from datamodules.tables import UnitTable, packed, stem
+from datamodules.tables import UnitTable, file_name, packed, stem
 
 TRAIN, VAL = 90, 5  # per cent of a split by names; the rest is test
 NOWHERE = len(SPLITS)  # the number of the split of pictures in none
@@ -42,8 +42,9 @@ class EmotioNet(ImageDataModule):
         aria2c --input-file=urls.txt --dir=imgs --auto-file-renaming=false --continue
 
     The splits are those of ``train_ids.csv``, ``val_ids.csv`` and ``test_ids.csv`` (a name a line, with or without
-    suffix, no header); where val or test is missing the other stands in for it. Without any such file the checksum of
-    a name decides (CRC-32 modulo 100: below 90 train, below 95 val, else test), so that more pictures move none.
+    suffix, no header; names without picture or row are left out and counted); where val or test is missing the other
+    stands in for it. Without any such file the checksum of a name decides (CRC-32 modulo 100: below 90 train, below 95
+    val, else test), so that more pictures move none.
 
     Args:
         root: the folder that holds ``imgs``.
@@ -189,11 +190,7 @@ def _assigned(root: Path, names: np.ndarray) -> np.ndarray:
     numbers = np.full(len(names), NOWHERE)
     for split, path in paths.items():
         inside = np.isin(names, ids := _ids(path))
-        if len(unknown := ids[~np.isin(ids, names)]):
-            raise ValueError(
-                f"{path} names {len(unknown):,} that have no picture or no action units: {listed(unknown)}; "
-                "remove these lines, or add the files"
-            )
+        _report_unusable(path, ids, ids[~np.isin(ids, names)])
         if (twice := inside & (numbers < NOWHERE)).any():
             raise ValueError(f"{path}: {int(twice.sum()):,} are in another split's list too: {listed(names[twice])}")
         numbers[inside] = SPLITS.index(split)
@@ -202,10 +199,24 @@ def _assigned(root: Path, names: np.ndarray) -> np.ndarray:
     return numbers
 
 
+def _report_unusable(path: Path, ids: np.ndarray, unusable: np.ndarray) -> None:
+    """Say how many names in a split's list have no picture or no row, as many addresses are dead; raise if all."""
+    if len(unusable) == len(ids):
+        raise ValueError(
+            f"none of the {len(ids):,} names in {path} ({listed(ids, 3)}) has both a picture and action units: the "
+            "list and the pictures do not belong together"
+        )
+    if len(unusable):
+        announce(
+            f"{path}: left out {len(unusable):,} names without a picture or without action units: {listed(unusable)}"
+        )
+
+
 def _ids(path: Path) -> np.ndarray:
     """The names in a split's list, without suffix."""
     with path.open("rb") as file:
-        names = packed(stem(name) for line in file if (name := line.removeprefix(codecs.BOM_UTF8).strip()))
+        lines = enumerate((line.removeprefix(codecs.BOM_UTF8).strip() for line in file), 1)
+        names = packed(stem(file_name(name, f"{path}, line {line}")) for line, name in lines if name)
     if len(names) == 0:
         raise ValueError(f"{path} is empty, expected the name of a picture in each line")
     return np.unique(names)

@@ -13,10 +13,11 @@ import numpy as np
 from datamodules.base import announce
 from datamodules.labels import OPENFACE_UNITS
 from datamodules.pickled import pickled_vectors
-from datamodules.tables import Row, UnitTable, header_of, rows_of, shown, unit_table, whole
+from datamodules.tables import Row, UnitTable, file_name, header_of, rows_of, shown, unit_table, whole
 
 STRONGEST = 5.0  # of its intensities
 COLUMNS = tuple(f"AU{int(unit[2:]):02d}_r" for unit in OPENFACE_UNITS)
+OTHERS = ("image", "frame", "face", "face_id", "confidence", "success")
 Picture = tuple[bytes, list[float]]  # name, value of each unit
 NOBODY = [-1.0] * len(COLUMNS)
 
@@ -88,6 +89,8 @@ class _Columns:
                 f"{path} has the columns {shown(names)}, and lacks {shown(lacks) or 'image, frame or face'}; expected "
                 "a table of OpenFace, or EmotioNet's URL, URL orig, AU 1 ..."
             )
+        if repeated := [name for name in (*OTHERS, *COLUMNS) if names.count(name) > 1]:
+            raise ValueError(f"{path} has more than one column of {shown(repeated)}; keep one of each")
         face = at.get("face_id", at.get("face"))
         others = (at.get("image"), at.get("frame"), face, at.get("confidence"), at.get("success"))
         return cls(len(names), *others, tuple(at[name] for name in COLUMNS))
@@ -111,15 +114,17 @@ class _Tables:
         self.counts_frames |= columns.image is None
         for text, group in groupby(faces, lambda row: row[1][key].strip()):
             found = list(group)
-            name = os.fsencode(text) if columns.image is not None else self._framed(path, found[0][0], text)
+            where = f"{path}, line {found[0][0]}"
+            name = file_name(text, where) if columns.image is not None else self._framed(text, where)
             yield self._picture(path, columns, name, found)
 
-    def _framed(self, path: Path, line: int, text: str) -> bytes:
-        if not text.isdecimal() or not 1 <= int(text) <= len(self.pictures):
+    def _framed(self, text: str, where: str) -> bytes:
+        frame = float(text) if text.isdecimal() else 0.0  # Python refuses to make thousands of digits an int
+        if not 1 <= frame <= len(self.pictures):
             raise ValueError(
-                f"{path}, line {line}: frame {text!r}, but frames count the {len(self.pictures):,} pictures from 1"
+                f"{where}: frame {shown([text])}, but frames count the {len(self.pictures):,} pictures from 1"
             )
-        return bytes(self.pictures[int(text) - 1])
+        return bytes(self.pictures[int(frame) - 1])
 
     def _picture(self, path: Path, columns: _Columns, name: bytes, faces: list[Row]) -> Picture:
         if len(faces) > 1:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from datamodules.tables import file_name
+
 # What `Unpickler.load` raises on files that are cut short, or no pickles at all.
 OUTSIZE = (MemoryError, OverflowError)
 BROKEN = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, *OUTSIZE)
@@ -38,8 +40,8 @@ def pickled_vectors(path: Path) -> Iterator[tuple[bytes, tuple[float, ...]]]:
         raise ValueError(f"{path} holds a {type(entries).__name__}, expected a dict from names to numpy arrays")
     for key, value in entries.items():
         if not isinstance(key, str | bytes):
-            raise ValueError(f"{path} has the key {key!r}, expected names of pictures")
-        yield os.fsencode(key), _floats(path, key, value)
+            raise ValueError(f"{path} has a key of type {type(key).__name__}, expected names of pictures")
+        yield file_name(key, str(path)), _floats(path, key, value)
 
 
 def _floats(path: Path, key: str | bytes, value: Any) -> tuple[float, ...]:
@@ -88,7 +90,11 @@ class _Array:
         return array
 
     def _fill(self, shape: Any, dtype: Any, data: Any) -> None:
-        if type(shape) is not tuple or not all(type(side) is int for side in shape) or type(dtype) is not _Dtype:
+        if (
+            type(shape) is not tuple
+            or not all(type(side) is int and 0 <= side < 1 << 63 for side in shape)
+            or type(dtype) is not _Dtype
+        ):
             raise ValueError("an array without a shape or type")
         if dtype.code in FLOATS and not isinstance(data, bytes | bytearray):
             raise ValueError("an array of floats that are no bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 
 from datamodules.files import BLOCK, BYTE_SUFFIXES, listed
 
+LONGEST = 255  # bytes in a file's name; an array of names takes for each as much as for its longest
 Row = tuple[int, list[str]]  # line number, fields
 
 
@@ -71,11 +73,32 @@ def unit_table(
 
 
 def packed(names: Iterable[bytes]) -> np.ndarray:
-    """(N,) bytes; a block of names at a time are Python objects."""
+    """(N,) bytes, each as long as the longest (see ``file_name``); a block of names at a time are Python objects."""
     blocks, left = [np.empty(0, "S1")], iter(names)
     while block := list(islice(left, BLOCK)):
         blocks.append(np.array(block, dtype=np.bytes_))
     return np.concatenate(blocks)
+
+
+def file_name(text: str | bytes, where: str) -> bytes:
+    """A name that a source gives, as the file system has it.
+
+    Raises:
+        ValueError: if no file can have that name, naming ``where`` it stands.
+    """
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: {_begins(text)} has letters that no file's name has; remove it") from error
+    if len(name) > LONGEST:
+        raise ValueError(
+            f"{where}: {_begins(text)} has {len(name):,} bytes, and a file's name at most {LONGEST}; remove it"
+        )
+    return name
+
+
+def _begins(text: str | bytes) -> str:
+    return f"the name that begins with {shown([os.fsdecode(text)])}"
 
 
 def stem(name: bytes) -> bytes:

@@ -72,6 +72,7 @@ def test_the_list_of_experts_with_and_without_quotes_and_blanks(tmp_path, rows):
         (("a.jpg", {1: "2"}), r"dataFile_0001\.txt, line 2: AU1 is '2', expected 0, 1, or 999"),
         (("a.jpg", {60: ""}), r"line 2: AU60 is '', expected"),
         (("a.jpg", {5: "nan"}), r"line 2: AU5 is 'nan', expected"),
+        (("n" * 256, {1: "0"}), r"dataFile_0001\.txt, line 2: the name that begins with 'n{30}' has 256 bytes"),
         (("", {1: "0"}), r"line 2: the address 'http://host.edu/data/' does not end in a name"),
         (("first.jpg", {1: "0"}), r"dataFile_0001\.txt lists 1 pictures more than once: first$"),
     ],
@@ -103,6 +104,8 @@ def test_a_list_of_nothing(tmp_path, text, reason):
     [
         ("URL,URL orig\nx/a.jpg,y\n", r"e\.csv has the columns 'URL', 'URL orig'; expected URL, URL orig, AU 1, AU 2"),
         ("URL,AU 1,AU 01\nx/a.jpg,0,0\n", r"expected URL, URL orig, AU 1, AU 2 \.\.\., each once"),
+        ("URL,URL,AU 1\nx/a.jpg,x/b.jpg,0\n", r"expected URL, URL orig, AU 1, AU 2 \.\.\., each once"),
+        (f"URL,AU {'1' * 5000}\nx/a.jpg,2\n", r"e\.csv, line 2: AU1{29}.* is '2', expected 0, 1, or 999"),
         ("URL,AU 1\nx/a.jpg\n", r"e\.csv, line 2: 1 columns, expected 2"),
         ("URL,AU 1\nx/a.jpg,0\nx/b.jpg,0.5\n", r"e\.csv, line 3: AU1 is '0.5', expected 0, 1, or 999"),
         ("URL,AU 1\n", r"e\.csv has no row"),

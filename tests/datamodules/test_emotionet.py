@@ -179,9 +179,25 @@ def test_rows_without_pictures_and_pictures_without_rows_are_counted(root, capsy
         emotionet(root)
 
 
+def test_names_in_a_splits_list_without_picture_or_units_are_counted(root, capsys):
+    intensities(root / "aus.csv", [f"N_{n}.png" for n in range(6) if n != 2] + ["x_03.png"])
+    (root / "train_ids.csv").write_text("N_4\nN_2\nN_0\n" + "".join(f"x_{n:02d}\n" for n in range(12)))
+    data = emotionet(root)
+    assert names(data, "train") == ["N_0.png", "N_4.png"]
+    gone = "N_2, x_00, x_01, x_02, x_03, x_04, x_05, x_06, x_07, x_08, ..."
+    said = capsys.readouterr().out
+    assert f"{root}/train_ids.csv: left out 13 names without a picture or without action units: {gone}\n" in said
+    assert "_ids.csv" not in said.replace("train_ids.csv", "")
+
+
 def test_a_list_of_a_split_that_does_not_fit(root):
-    (root / "train_ids.csv").write_text("N_0\nN_1.jpg\n" + "".join(f"x_{n:02d}\n" for n in range(12)))
-    with pytest.raises(ValueError, match=r"train_ids\.csv names 12 that have no picture or no .*x_00, .*x_09, \.\.\.;"):
+    (root / "train_ids.csv").write_text("".join(f"x_{n:02d}\n" for n in range(12)))
+    with pytest.raises(
+        ValueError, match=r"none of the 12 names in .*train_ids\.csv \(x_00, x_01, x_02, \.\.\.\) has both"
+    ):
+        emotionet(root)
+    (root / "train_ids.csv").write_text("N_0\n" + "n" * 256)
+    with pytest.raises(ValueError, match=r"train_ids\.csv, line 2: the name that begins with 'n{30}' has 256 bytes"):
         emotionet(root)
     (root / "train_ids.csv").write_text("N_0\nN_5.png\n")
     with pytest.raises(ValueError, match=r"test_ids\.csv: 1 are in another split's list too: N_5$"):

@@ -121,6 +121,8 @@ def test_a_file_of_no_face_is_a_picture_of_which_nothing_is_known(tmp_path):
         ("image", [("b.jpg", [*values(1)[1:], -0.01])], r"line 2: AU45 is -0.01, expected an intensity from 0 to 5"),
         ("image", [("b.jpg", [*values(1)[1:], float("nan")])], r"line 2: AU45 is nan"),
         ("image", [("b.jpg", [*values(1)[1:], float("inf")])], r"line 2: AU45 is inf"),
+        ("image", [("b.jpg", values(1)), ("n" * 256, values(2))], r"x\.csv, line 3: the name .*'n{30}' has 256 bytes"),
+        (VIDEO, [("9" * 5000 + " 0 0 1 1", values(1))], r"x\.csv, line 2: frame '9{30}', but frames count the 3"),
         ("image", [], r"x\.csv has no row"),
         ("picture", [("b.jpg", values(1))], r"x\.csv has the columns 'picture', 'AU01_r'.*lacks image, frame or face"),
     ],
@@ -141,6 +143,18 @@ def test_a_header_that_lacks_units(tmp_path):
     path.write_text("")
     with pytest.raises(ValueError, match=r"x\.csv is empty, expected a table that begins with a header"):
         read(path)
+
+
+@pytest.mark.parametrize(("first", "column"), [("image AU01_r", "AU01_r"), ("image image", "image")])
+def test_a_column_that_is_there_twice(tmp_path, first, column):
+    path = write(tmp_path / "x.csv", first, [("b.jpg 3.00", values(1))])
+    with pytest.raises(ValueError, match=rf"x\.csv has more than one column of '{column}'"):
+        read(path)
+
+
+def test_a_column_that_nobody_needs_may_be_there_twice(tmp_path):
+    path = write(tmp_path / "x.csv", "image note note", [("b.jpg x y", values(1))])
+    check(read(path), {b"b": values(1)})
 
 
 def test_the_pickle(tmp_path):

@@ -86,6 +86,14 @@ def test_numpy_never_sees_a_forged_type(tmp_path):
         read(tmp_path, {"one": array})
 
 
+def test_a_forged_shape_of_more_digits_than_python_prints(tmp_path):
+    from numpy.core.multiarray import _reconstruct
+
+    array = Calls(_reconstruct, (np.ndarray, (0,), b"b"), (1, (10**5000, 1), np.dtype("f8"), False, b""))
+    with pytest.raises(ValueError, match=r"aus\.pkl cannot be read .an array without a shape or type"):
+        read(tmp_path, {"one": array})
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -94,7 +102,10 @@ def test_numpy_never_sees_a_forged_type(tmp_path):
         ({"one": VALUES[None]}, r"found an array \(1, 4\) of type f8"),
         ({"one": VALUES.astype(int)}, r"found an array \(4,\) of type i8"),
         ({"one": np.array([None, "x"])}, r"found an array \(2,\) of type O8"),
-        ({1: VALUES}, "has the key 1, expected names of pictures"),
+        ({1: VALUES}, "has a key of type int, expected names of pictures"),
+        ({10**5000: VALUES}, "has a key of type int, expected names of pictures"),
+        ({"n" * 256: VALUES}, "the name that begins with 'n{30}' has 256 bytes"),
+        ({"a\ud800": VALUES}, r"the name that begins with 'a\\ud800' has letters that no file's"),
         (b"", "cannot be read .Ran out of input"),
         (b"no pickle", "cannot be read"),
         (b"\x80\x02}", "cannot be read"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datamodules.files import BLOCK
-from datamodules.tables import packed, rows_of, shown, unit_table, whole
+from datamodules.tables import file_name, packed, rows_of, shown, unit_table, whole
 
 
 def test_names_are_packed_over_the_border_of_a_block():
@@ -32,6 +32,17 @@ def test_lines_keep_their_numbers_and_bytes(tmp_path):
     path.write_bytes(b"a,b\n" + b"x" * 200_000)
     with pytest.raises(ValueError, match=r"table\.csv, line 2: field larger than field limit"):
         list(rows_of(path))
+
+
+def test_a_name_is_one_that_a_file_can_have():
+    assert file_name("caf\u00e9\udce9", "list") == b"caf\xc3\xa9\xe9"
+    assert file_name(b"x" * 255, "list") == b"x" * 255
+    with pytest.raises(
+        ValueError, match=r"^list, line 7: the name that begins with '\u00e9{30}' has 256 bytes.*most 255"
+    ):
+        file_name("\u00e9" * 128, "list, line 7")
+    with pytest.raises(ValueError, match=r"^list: the name that begins with 'a\\ud800' has letters that no file's"):
+        file_name("a\ud800", "list")
 
 
 def test_what_is_shown_of_a_header_can_be_printed():
