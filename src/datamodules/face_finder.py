@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import cv2
 import numpy as np
 
 from datamodules.crops import Face
 
-LONGEST = 640  # pixels of a photo's longer side that the detector is shown
+LONGEST = 640  # pixels of a photo's longer side that the detector is shown at first
+PIXELS = 4_000_000  # that it is shown at one time, unless one photo has more
 STEP = 32  # to which the sides are filled up, so that photos of almost equal size share a batch
 SMALLEST = 20  # pixels of a face as the detector is shown it; below, it mostly errs
 THRESHOLDS = (0.6, 0.7, 0.9)  # of the detector's stages; with its own 0.7 for the last, more animals have faces
@@ -21,8 +23,9 @@ class FaceFinder:
     """MTCNN (Zhang et al., 2016) with the weights that come with facenet-pytorch; on the GPU if there is one.
 
     Args:
-        min_face: side in pixels of the smallest face to look for, from 20 up. The larger, the faster. In a photo that
-            is shrunk (above 640 pixels, to between 320 and 640) it is at least 20 of the shrunken pixels.
+        min_face: side in pixels of the smallest face to look for, from 20 up. The larger, the faster, above all on
+            large photos: one above 640 pixels is searched shrunk to between 320 and 640, and if it has no face of 20
+            pixels there, again, shrunk only as far as leaves min_face 20 pixels.
     Raises:
         ValueError: if min_face is below 20.
     """
@@ -42,16 +45,25 @@ class FaceFinder:
         Args:
             photos: (height, width, 3) uint8 RGB, of any sizes. Equal sizes are fastest.
         """
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        shown = []
-        for row, photo in enumerate(photos):
-            reduction = math.ceil(max(photo.shape) / LONGEST)
-            shown.append(_filled(photo, reduction))
-            groups[reduction, *shown[row].shape].append(row)
-        faces: list[Face | None] = [None] * len(photos)
-        for (reduction, *_), rows in groups.items():
-            for row, face in zip(rows, self._detect(np.stack([shown[row] for row in rows]), reduction), strict=True):
-                faces[row] = face
+        first = {row: math.ceil(max(photo.shape) / LONGEST) for row, photo in enumerate(photos)}
+        faces = self._search(photos, first)
+        clear = {row for row, face in faces.items() if face.length >= SMALLEST * first[row]}
+        most = self.min_face // SMALLEST
+        faces |= self._search(photos, {row: most for row, was in first.items() if was > most and row not in clear})
+        return [faces.get(row) for row in range(len(photos))]
+
+    def _search(self, photos: Sequence[np.ndarray], reductions: Mapping[int, int]) -> dict[int, Face]:
+        """The faces by row of the photos that have one, of those to be shrunk as said; equal sizes go together."""
+        groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        for row, reduction in reductions.items():
+            groups[reduction, *_shown_size(photos[row], reduction)].append(row)
+        faces: dict[int, Face] = {}
+        for (reduction, height, width), rows in groups.items():
+            remaining = iter(rows)
+            while some := list(islice(remaining, max(1, PIXELS // (height * width)))):
+                shown = np.stack([_shrunk(photos[row], reduction) for row in some])
+                found = zip(some, self._detect(shown, reduction), strict=True)
+                faces |= {row: face for row, face in found if face is not None}
         return faces
 
     def _detect(self, shown: np.ndarray, reduction: int) -> Iterator[Face | None]:
@@ -67,14 +79,18 @@ class FaceFinder:
             yield Face(box, points, float(probabilities[0]))  # the detector sorts by area
 
 
-def _filled(photo: np.ndarray, reduction: int) -> np.ndarray:
-    """The photo with black on the right and below up to a multiple of STEP, then shrunk exactly ``reduction`` times."""
-    height, width = photo.shape[:2]
-    step = STEP * reduction
-    below, right = -height % step, -width % step
+def _shown_size(photo: np.ndarray, reduction: int) -> tuple[int, int]:
+    """Height and width of a shrunken photo, filled up to multiples of STEP."""
+    height, width = (STEP * math.ceil(side / (STEP * reduction)) for side in photo.shape[:2])
+    return height, width
+
+
+def _shrunk(photo: np.ndarray, reduction: int) -> np.ndarray:
+    """The photo with black on the right and below up to ``_shown_size``, shrunk exactly ``reduction`` times."""
+    height, width = _shown_size(photo, reduction)
+    below, right = height * reduction - photo.shape[0], width * reduction - photo.shape[1]
     filled = cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT)
-    size = (filled.shape[1] // reduction, filled.shape[0] // reduction)
-    return filled if reduction == 1 else cv2.resize(filled, size, interpolation=cv2.INTER_AREA)
+    return filled if reduction == 1 else cv2.resize(filled, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _enlarged(positions: np.ndarray, reduction: int) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -18,18 +18,24 @@ from tqdm import tqdm
 from datamodules.crops import PRESETS, Face, beyond, crop
 from datamodules.face_finder import FaceFinder
 
-BATCH = 32  # photos in memory at one time
+BATCH, PIXELS = 32, 50_000_000  # photos are worked on together until there are so many, or they have so many pixels
 INDEX, WITHOUT_FACE, UNREADABLE = "faces.jsonl", "without_face.txt", "unreadable.txt"
+SHOWN = 10  # names on the console
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\\]")  # what ends a line or steers a terminal, and the backslash
 
 
 @dataclass
 class Tally:
-    """What became of the photos: how many gave a face, the names of those without, and what is wrong with the rest."""
+    """What became of the photos: how many gave a face, the names of those without, and what is wrong with the rest.
+
+    And ``ignored``, the names of the files whose suffix is none of ``images.SUFFIXES``.
+    """
 
     faces: int = 0
     beyond: int = 0  # crops of which a fifth or more lies outside the photo
     without_face: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
 
 
 def crop_faces(photos: Path, out: Path, preset: str = "celeba", size: int = 256, min_face: int = 60) -> Tally:
@@ -37,7 +43,8 @@ def crop_faces(photos: Path, out: Path, preset: str = "celeba", size: int = 256,
 
     ``out`` gets the same folders, with a PNG for each face; ``faces.jsonl``, a line for each with its photo, crop,
     matrix (2x3, from the photo's pixels to the crop's, see ``crops.paste``), box, landmarks and probability; and where
-    need be ``without_face.txt`` and ``unreadable.txt``. It appears when all is done, and not at all without a face.
+    need be ``without_face.txt`` and ``unreadable.txt``, a line for each photo, with control characters and backslashes
+    as Python writes them (``\\n``). It appears when all is done, and not at all without a face.
 
     Args:
         photos: the folder; hidden files and folders in it are left out.
@@ -55,13 +62,14 @@ def crop_faces(photos: Path, out: Path, preset: str = "celeba", size: int = 256,
     if size < 1:
         raise ValueError(f"size must be 1 pixel or more, got {size}")
     _check(photos, out)
-    names = _photographs(photos)
+    names, ignored = _photographs(photos)
     finder = FaceFinder(min_face)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         folder = Path(unfinished) / "faces"
         folder.mkdir()
         tally = _crop_all(photos, names, folder, finder, preset, size)
+        tally.ignored = ignored
         if tally.faces:
             folder.rename(out)
     return tally
@@ -76,14 +84,18 @@ def _check(photos: Path, out: Path) -> None:
         raise ValueError(f"{out} lies inside {photos}, where its faces would count as photos: choose a folder outside")
 
 
-def _photographs(folder: Path) -> list[str]:
-    """Sorted names relative to the folder, from all folders below it; links are followed unless they lead back up."""
+def _photographs(folder: Path) -> tuple[list[str], list[str]]:
+    """Sorted names of the photos, and of the other files, relative to the folder and from all folders below it.
+
+    Links are followed unless they lead back up.
+    """
     from datamodules.images import SUFFIXES
 
     def stop(error: OSError) -> None:
         raise error  # or a folder that may not be read would be passed over in silence
 
-    found = []
+    found: list[str] = []
+    ignored: list[str] = []
     for place, folders, files in os.walk(folder, onerror=stop, followlinks=True):
         here = Path(place)
         folders[:] = [
@@ -91,11 +103,15 @@ def _photographs(folder: Path) -> list[str]:
             for name in folders
             if not name.startswith((".", "__MACOSX")) and not here.resolve().is_relative_to((here / name).resolve())
         ]
-        pictures = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
-        found += [(here / name).relative_to(folder).as_posix() for name in pictures]
+        for name in files:
+            if not name.startswith("."):
+                names = found if Path(name).suffix.lower() in SUFFIXES else ignored
+                names.append((here / name).relative_to(folder).as_posix())
     if not found:
-        raise FileNotFoundError(f"{folder} has no photo ({', '.join(sorted(SUFFIXES))}), nor have the folders in it")
-    return sorted(found)
+        held = f"; of other files they hold {len(ignored):,} ({_listed(sorted(ignored))})" if ignored else ""
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise FileNotFoundError(f"{folder} has no photo ({kinds}), nor have the folders in it{held}")
+    return sorted(found), sorted(ignored)
 
 
 def _crop_names(photos: Sequence[str]) -> dict[str, str]:
@@ -129,18 +145,19 @@ def _crop_all(photos: Path, names: list[str], out: Path, finder: FaceFinder, pre
 
 
 def _opened(photos: Path, names: list[str], tally: Tally) -> Iterator[dict[str, np.ndarray]]:
-    """The photos by name, some at a time; those that cannot be read go to the tally."""
+    """The photos by name, some at a time, to be used before the next; those that cannot be read go to the tally."""
     from datamodules.images import UnreadableImage, read_photo
 
-    remaining = iter(tqdm(names, desc="finding faces", unit="photo", disable=None, leave=False))
-    while block := list(islice(remaining, BATCH)):
-        batch = {}
-        for name in block:
-            try:
-                batch[name] = read_photo(photos / name)
-            except UnreadableImage as error:
-                tally.unreadable[name] = str(error)
-        yield batch
+    batch: dict[str, np.ndarray] = {}
+    for name in tqdm(names, desc="finding faces", unit="photo", disable=None, leave=False):
+        try:
+            batch[name] = read_photo(photos / name)
+        except UnreadableImage as error:
+            tally.unreadable[name] = str(error)
+        if len(batch) == BATCH or sum(photo.size // 3 for photo in batch.values()) >= PIXELS:
+            yield batch
+            batch.clear()  # who takes the batches still holds this one while the next is read
+    yield batch
 
 
 def _entry(photo: str, crop: str, face: Face, matrix: np.ndarray) -> dict[str, object]:
@@ -161,7 +178,11 @@ def _write(path: Path, face: np.ndarray) -> None:
 
 def _list(path: Path, lines: Collection[str]) -> None:
     if lines:
-        path.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
+        path.write_bytes(b"".join(os.fsencode(_escaped(line)) + b"\n" for line in lines))
+
+
+def _escaped(text: str) -> str:
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +191,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="new folder for the faces, laid out like the photos'")
     parser.add_argument("--preset", choices=PRESETS, default="celeba", help="whose crop (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="side of a crop in pixels (default: %(default)s)")
-    smallest = "side in pixels of the smallest face to look for; larger is faster (default: %(default)s)"
+    smallest = (
+        "side in pixels of the smallest face to look for; larger is faster on large photos (default: %(default)s)"
+    )
     parser.add_argument("--min-face", type=int, default=60, help=smallest)
 
 
@@ -189,13 +212,18 @@ def run(options: argparse.Namespace) -> int:
     if tally.beyond:
         advice = "the tightest preset is ganimation"
         print(f"crops that reach far beyond their photo, whose edge is repeated: {tally.beyond:,}; {advice}")
-    _say("without a face", tally.without_face, out / WITHOUT_FACE)
-    _say("that cannot be read", list(tally.unreadable), out / UNREADABLE)
+    for what, names, source in (
+        ("photos without a face", tally.without_face, WITHOUT_FACE),
+        ("photos that cannot be read", list(tally.unreadable), UNREADABLE),
+        ("files ignored for their suffix", tally.ignored, None),
+    ):
+        if names:
+            more = f"; all in {out / source}" if source and len(names) > SHOWN and tally.faces else ""
+            print(f"{what}: {len(names):,} ({_listed(names)}{more})")
     return 0 if tally.faces else 1
 
 
-def _say(what: str, names: list[str], source: Path) -> None:
-    if names:
-        shown = [os.fsencode(name).decode(errors="replace") for name in names[:10]]
-        more = f", ...; all in {source}" if len(names) > 10 and source.exists() else ""
-        print(f"photos {what}: {len(names):,} ({', '.join(shown)}{more})")
+def _listed(names: Sequence[str]) -> str:
+    """The first names as a terminal can show them, and dots if there are more."""
+    shown = [os.fsencode(_escaped(name)).decode(errors="replace") for name in names[:SHOWN]]
+    return ", ".join(shown + ["..."] * (len(names) > SHOWN))

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from datamodules.crops import PRESETS, crop
-from datamodules.faces import FaceFinder, add_arguments, crop_faces, run
+from datamodules.face_finder import FaceFinder
+from datamodules.faces import Tally, _opened, add_arguments, crop_faces, run
 
 # Where `add_face` draws at scale 1, from the face's middle.
 EYES_AND_MOUTH = np.array([[-30, -20], [30, -20], [0, 53]])
@@ -117,6 +118,29 @@ def test_faces_smaller_than_asked_for_are_left_alone():
     assert FaceFinder(min_face=250).largest([photo])[0] is None
 
 
+def test_the_smallest_face_is_the_same_in_large_photos():
+    """A face of 90 by 120 pixels, which has no more than 12 where the photo is shrunk to 640."""
+    photo = add_face(wall(4000, 6400), 3000, 1200, 0.6)
+    (found,) = FaceFinder(min_face=60).largest([photo])
+    assert np.abs(found.landmarks.mean(axis=0) - [3000, 1211]).max() < 12  # it is shown at 40 pixels
+    assert FaceFinder(min_face=250).largest([photo]) == [None]
+
+
+def test_many_large_photos_take_no_more_memory_than_the_detector_can_have(tmp_path):
+    """Together they are shown at 12 million pixels, which would take some 600 MB in the detector."""
+    code = """
+import resource, numpy as np
+from datamodules.face_finder import FaceFinder
+photos, finder = [np.full((2000, 3000, 3), 150, np.uint8)] * 8, FaceFinder(40)
+finder.largest(photos[:1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert finder.largest(photos) == [None] * 8
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 300_000  # KiB
+
+
 def test_the_detector_has_a_smallest_face():
     with pytest.raises(ValueError, match="min_face must be 20 pixels or more, got 19"):
         FaceFinder(19)
@@ -163,6 +187,47 @@ def test_photos_without_a_face_and_broken_ones_are_listed_and_named(photos, tmp_
     assert lines[1].startswith("photos without a face: 12 (00.png, 01.png, ")
     assert lines[1].endswith(f"09.png, ...; all in {out / 'without_face.txt'})")
     assert lines[2] == "photos that cannot be read: 2 (cut.jpg, empty.png)"
+    assert lines[3] == "files ignored for their suffix: 1 (notes.txt)"
+    assert len(lines) == 4
+
+
+def test_photos_in_other_formats_are_named(photos, tmp_path, capsys):
+    for number in range(10):
+        (photos / "val" / f"IMG_{number}.HEIC").touch()
+    for name in ("a.jfif", "b.gif", "no_suffix", ".hidden.heic"):
+        (photos / name).touch()
+    call(photos, tmp_path / "faces", "--size", 16)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("files ignored for their suffix: 13 (a.jfif, b.gif, no_suffix, val/IMG_0.HEIC, ")
+    assert last.endswith("val/IMG_6.HEIC, ...)")
+
+
+def test_names_that_would_break_a_line_are_escaped(tmp_path, capsys):
+    names = {"two\nlines\u2028.png": "two\\nlines\\u2028.png", "red\x1b[31m\\.png": "red\\x1b[31m\\\\.png"}
+    for name in names:
+        save(wall(), tmp_path / "photos" / name)
+        (tmp_path / "photos" / f"cut {name}").write_bytes(b"\x89PNG")
+    save(add_face(wall(), 150, 160), tmp_path / "photos" / "face\n.png")
+    assert call(tmp_path / "photos", tmp_path / "faces", "--size", 16) == 0
+    assert (tmp_path / "faces" / "without_face.txt").read_text().splitlines() == sorted(names.values())
+    unreadable = (tmp_path / "faces" / "unreadable.txt").read_text().splitlines()
+    assert [line.partition(": ")[0] for line in unreadable] == [
+        f"{tmp_path / 'photos'}/cut {name}" for name in sorted(names.values())
+    ]
+    assert entries(tmp_path / "faces")[0]["photo"] == "face\n.png"
+    assert f"photos without a face: 2 ({', '.join(sorted(names.values()))})" in capsys.readouterr().out.splitlines()
+
+
+def test_a_batch_of_photos_is_limited_by_their_pixels(tmp_path):
+    """Three photos of 24 million pixels are the first that have 50 million."""
+    save(wall(4000, 6000), tmp_path / "0.png", compress_level=1)
+    for number in range(1, 4):
+        (tmp_path / f"{number}.png").symlink_to("0.png")
+    batches = _opened(tmp_path, [f"{number}.png" for number in range(4)], Tally())
+    first = next(batches)
+    assert list(first) == ["0.png", "1.png", "2.png"]
+    assert list(next(batches)) == ["3.png"]  # and the first three are no longer in memory, whoever holds the batch
+    assert list(first) in ([], ["3.png"])
 
 
 def test_without_any_face_nothing_is_written(tmp_path, capsys):
@@ -243,7 +308,8 @@ def test_faces_do_not_go_among_the_photos(photos, tmp_path):
 def test_a_folder_without_photos(tmp_path):
     (tmp_path / "photos" / "deeper").mkdir(parents=True)
     (tmp_path / "photos" / "deeper" / "notes.txt").touch()
-    with pytest.raises(FileNotFoundError, match=r"photos has no photo \(.*\.jpg.*\), nor have the folders in it"):
+    message = r"no photo \(.*\.jpg.*\), nor have the folders in it; of other files they hold 1 \(deeper/notes.txt\)"
+    with pytest.raises(FileNotFoundError, match=message):
         crop_faces(tmp_path / "photos", tmp_path / "faces")
     with pytest.raises(FileNotFoundError, match=r"absent is not a folder; expected one with photos"):
         crop_faces(tmp_path / "absent", tmp_path / "faces")
