@@ -18,7 +18,7 @@ MODELS := $(basename $(notdir $(wildcard experiments/models/*.yaml)))
 DATASETS := $(basename $(notdir $(wildcard experiments/data/*.yaml)))
 PAIR := $(wildcard experiments/$(MODEL)-$(DATA).yaml)
 
-known = $(if $(filter $(1),$(2)),,$(error $(3)=$(1) is unknown; known: $(2)))
+known = $(if $(and $(filter 1,$(words $(1))),$(filter $(1),$(2))),,$(error $(3)=$(1) is unknown; known: $(2)))
 ROOTED = $(if $(DATA_DIR),"--data.init_args.root=$(DATA_DIR)")
 JUDGED = $(if $(JUDGE),"--evaluate.init_args.judge=$(JUDGE)")
 CONFIG = --config experiments/defaults.yaml --config experiments/data/$(DATA).yaml \

@@ -47,6 +47,8 @@ class AttributeList:
             names, cells = _columns(
                 rows_of(file, path, len(attributes) + 1, 3), lambda row: _bits(row, path, attributes)
             )
+        if len(names) == 0:
+            raise ValueError(f"{path} has no row, only a header")
         if len(names) != int(header[0]):
             raise ValueError(f"{path} announces {int(header[0]):,} rows, but has {len(names):,}: is it cut short?")
         check_distinct(names, path)
@@ -57,7 +59,9 @@ class AttributeList:
         return self.values[:, [self.attributes.index(name) for name in attributes]].astype(np.float32)
 
     def any_of(self, attributes: Sequence[str]) -> np.ndarray:
-        """(N,) booleans: whether one of these is on."""
+        """(N,) booleans: whether one of these is on; a ValueError if the list lacks one of them."""
+        if lacking := [name for name in attributes if name not in self.attributes]:
+            raise ValueError(f"{self.path} has no column {', '.join(lacking)}")
         return np.asarray(self.labels(attributes).any(axis=1))
 
 
@@ -70,7 +74,7 @@ def numbers(path: Path, names: np.ndarray, most: int | None) -> np.ndarray:
 
     def number(row: tuple[int, list[bytes]]) -> bytes:
         line, (_, cell) = row
-        if not cell.isdigit() or (most is not None and int(cell) > most):
+        if not cell.isdigit() or len(cell) > 18 or (most is not None and int(cell) > most):
             expected = "a number" if most is None else f"a number from 0 to {most}"
             raise ValueError(f"{path}, line {line}: expected {expected}, found {cell!r}")
         return int(cell).to_bytes(8, "little")
@@ -92,7 +96,7 @@ def numbers(path: Path, names: np.ndarray, most: int | None) -> np.ndarray:
 def file_numbers(names: np.ndarray, where: Path) -> np.ndarray:
     """(N,) the numbers that files are named by, whatever their folder, suffix and leading zeros."""
     stems = [name.rpartition(b"/")[2].partition(b".")[0] for name in names.tolist()]
-    if bad := [name for name, stem in zip(names.tolist(), stems, strict=True) if not stem.isdigit()]:
+    if bad := [name for name, stem in zip(names.tolist(), stems, strict=True) if not stem.isdigit() or len(stem) > 18]:
         raise ValueError(f"{where}: pictures must be named by their number, as 000001.jpg; found {listed(bad, 3)}")
     return np.array(stems, dtype=np.bytes_).astype(np.int64)
 

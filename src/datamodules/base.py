@@ -31,6 +31,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Training batches are a function of (seed, step) and begin at the trainer's step: a resumed run sees what an
     uninterrupted one would have seen, with any number of workers, and n processes together see what one would have.
+    As the batches are dealt to the processes here, a trainer of your own needs ``use_distributed_sampler=False``.
 
     Args:
         image_size: side of the square pictures, in pixels.
@@ -82,6 +83,8 @@ class ImageDataModule(LightningDataModule, ABC):
         ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if reference not in ("any", "other"):
+            raise ValueError(f"reference must be any or other, got {reference!r}")
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
         self.seed, self.flip, self.balance, self.reference = seed, flip, balance, reference
         self.augment = Augment(augment) if augment else None

@@ -229,6 +229,9 @@ def pages() -> str:
 
             make inspect DATA=celeba
 
+        Every picture is cropped to a square and scaled with an antialiased bicubic filter, whatever a paper's code took
+        (StarGAN's: bilinear).
+
         Most of these show people. Keep to the licences, and do not publish the pictures.
         """)
     return "\n\n".join([begin.rstrip(), *(entry.page(key) for key, entry in CATALOGUE.items())]) + "\n"

@@ -15,7 +15,6 @@ from datamodules.catalogue import missing
 from datamodules.files import FileRecords, common, near_miss
 from datamodules.images import Crop
 from datamodules.labels import CONFLICTS, EXCLUSIVE, groups_among
-from datamodules.sampler import keyed
 
 Protocol = Literal["official", "stargan", "stargan-code", "lomit", "lomit-code", "bridgegan"]
 CROPS = {"centre": Crop(0, 20, 178, 178, 218), "bridgegan": Crop(3, 26, 170, 178, 218)}
@@ -111,7 +110,7 @@ def split_codes(protocol: str, table: AttributeList) -> np.ndarray:
         random.Random(1234).shuffle(order)
         codes[order[: 2000 if protocol == "stargan" else 1999]] = TEST
     elif protocol == "lomit":
-        codes[keyed(0).permutation(count)[:2000]] = TEST
+        codes[random.Random(0).sample(range(count), min(count, 2000))] = TEST
     elif protocol == "lomit-code":
         codes[:1999] = TEST
         codes[~table.any_of(("Black_Hair", "Blond_Hair", "Brown_Hair"))] = UNUSED

@@ -52,6 +52,9 @@ class CelebAHQ(ImageDataModule):
             reason = f"{self.root} has no list of attributes; name CelebA's with attribute_list"
             raise missing("celeba-hq", self.root, reason if path is None else f"there is no list {path}")
         self.mapping = self.root / "CelebA-HQ-to-CelebA-mapping.txt" if path == mask_hq else None
+        self.folder = self.root / "CelebA-HQ-img" if path == mask_hq else self.root  # beside it lie masks, in pieces
+        if not self.folder.is_dir():
+            raise missing("celeba-hq", self.root, f"{self.root} has no folder {self.folder.name}")
         self.list = AttributeList.read(path)
         self.attributes = chosen(attributes, self.list.attributes, "attribute")
         self.exclusive = groups_among(self.attributes, EXCLUSIVE)
@@ -62,18 +65,18 @@ class CelebAHQ(ImageDataModule):
         files, rows, codes = self._found
         present = [name for code, name in enumerate(SPLITS) if (codes == code).any()]
         kept = codes == SPLITS.index(standing_in(split, present, str(self.root)))
-        return FileRecords(self.root, files[kept], self.list.labels(self.attributes)[rows[kept]], self.image_size)
+        return FileRecords(self.folder, files[kept], self.list.labels(self.attributes)[rows[kept]], self.image_size)
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The pictures that have a row: (M,) files below root, their rows, and the codes of their splits."""
-        files = _all_pictures(self.root)
+        files = _all_pictures(self.folder)
         if len(files) == 0:
-            raise missing("celeba-hq", self.root, f"{self.root} has no picture")
-        numbers = file_numbers(files, self.root)
-        check_distinct(numbers, self.root)
+            raise missing("celeba-hq", self.root, f"{self.folder} has no picture")
+        numbers = file_numbers(files, self.folder)
+        check_distinct(numbers, self.folder)
         listed_numbers = file_numbers(self.list.names, self.list.path)
-        matched(self.list.names, listed_numbers, files, numbers, self.list.path, self.root)
+        matched(self.list.names, listed_numbers, files, numbers, self.list.path, self.folder)
         _, places, rows = np.intersect1d(numbers, listed_numbers, return_indices=True)
         original = numbers[places] if self.mapping is None else _originals(self.mapping, numbers[places])
         return files[places], rows, by_number(original, LAST_TRAIN)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from datamodules.catalogue import CATALOGUE
+from datamodules.recipes import class_of, data_section
 
 # What torchvision raises when there is no network, a checksum is wrong, or Google Drive has given out its quota.
 FAILED = (OSError, RuntimeError)
@@ -22,18 +22,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Download a recipe's dataset, or say what must be asked for; the exit status."""
-    import yaml
+    """Download the datasets of a recipe, or say what must be asked for; the exit status."""
+    section = data_section(options.config)
+    several = section["init_args"].get("datasets")
+    if several and options.root:
+        raise ValueError(
+            f"{options.config.stem} is of several datasets: get each by its own recipe to choose its folder"
+        )
+    return max(_get(each, options) for each in several or [section])
 
-    recipe: dict[str, Any] = yaml.safe_load(options.config.read_text())["data"]
-    package, _, name = recipe["class_path"].rpartition(".")
-    entry = getattr(import_module(package), name).entry
-    root = Path(options.root or recipe.get("init_args", {}).get("root", "data")).expanduser()
+
+def _get(section: dict[str, Any], options: argparse.Namespace) -> int:
+    entry = class_of(section).entry
+    root = Path(options.root or section.get("init_args", {}).get("root", "data")).expanduser()
     if entry is None:
-        print(f"{options.config.stem} needs no download: it is drawn, or made of your own pictures")
+        print(f"{options.config.stem}: there is nothing to download; it is drawn, or pictures of your own")
         return 0
     if entry not in DOWNLOADS:
-        print(f"{options.config.stem} is not downloaded for you{CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
+        print(f"not downloaded for you{CATALOGUE[entry].short(entry, root)}", file=sys.stderr)
         return 1
     print(f"{CATALOGUE[entry].title}: {CATALOGUE[entry].licence}. {CATALOGUE[entry].size}, into {root}")
     try:
@@ -65,6 +71,10 @@ def digits(root: Path) -> None:
     (root / "usps").mkdir(exist_ok=True)
     for train in (True, False):
         USPS(str(root / "usps"), train=train, download=True)
+    if not (root / "mnist-m").is_dir():
+        print(
+            "MNIST and USPS are there; MNIST-M is built: make mnist-m PHOTOS=folder (docs/datasets.md, section digits)"
+        )
 
 
 DOWNLOADS: dict[str, Callable[[Path], None]] = {"celeba": celeba, "digits": digits}

@@ -36,7 +36,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 END = b"\xff\xd9"  # of a JPEG
-APP1, FRAMES = 0xE1, (0xC0, 0xC1, 0xC2)  # of its segments: where EXIF is, and the frames that libraries read
+APP1, FRAMES, SCAN = 0xE1, (0xC0, 0xC1, 0xC2), 0xDA  # its segments: EXIF or XMP, frames that are read, pixels
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -128,21 +128,25 @@ def _decoded(data: bytes, enough: int | None) -> np.ndarray:
 
 
 def _ordinary_jpeg(data: bytes) -> int | None:
-    """The shorter side of a JPEG of eight bits, grey or colour, not huge, without EXIF (which may turn it); else None.
+    """The shorter side of a JPEG of eight bits, grey or colour, not huge, that nothing in it may turn; else None.
 
-    Its header is a chain of segments: FF, a kind, a length of two bytes. That of the frame has bits, height, width and
-    the number of channels (ITU T.81, B.2.2).
+    Its header is a chain of segments up to the scan: FF, a kind, a length of two bytes. That of the frame has bits,
+    height, width and the number of channels (ITU T.81, B.2.2).
     """
+    shorter = None
     place = 2 if data.startswith(b"\xff\xd8") else len(data)
     while place + 9 < len(data) and data[place] == 0xFF:
         kind = data[place + 1]
         if kind in FRAMES:
             bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
             ordinary = bits == 8 and channels in (1, 3) and height * width <= (Image.MAX_IMAGE_PIXELS or 0)
-            return min(height, width) if ordinary else None
-        if kind == APP1 and data.startswith(b"Exif", place + 4):
+            shorter = min(height, width) if ordinary else None
+        segment = data[place + 4 : place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")]
+        if kind == SCAN:
+            return shorter
+        if kind == APP1 and (segment.startswith(b"Exif") or b"Orientation" in segment):
             return None
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        place += 4 + len(segment)
     return None
 
 

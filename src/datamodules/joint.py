@@ -13,12 +13,17 @@ from torch.utils.data import Sampler
 
 from datamodules.base import ImageDataModule, Split
 from datamodules.records import Records
-from datamodules.sampler import Key, RowBatches, StepBatches
+from datamodules.sampler import Key, RowBatches, StepBatches, keyed
 from datamodules.samples import Samples
+
+ROUNDS = 4  # the random stream of the order of datasets, beside the sampler's
 
 
 class JointData(ImageDataModule):
-    """Datasets by turns: batch t is of dataset t modulo their number, its references too.
+    """Datasets by turns, each once in a round, in an order drawn anew for each; references are of the same dataset.
+
+    (In one order for all the generator might see one dataset alone: every second, where ``n_critic`` is 2.) What else a
+    dataset's batches carry, such as a person's number, is left out, as it means something else in each.
 
     The label is eq. 7's: the labels of all datasets side by side, of which those of the others are zero, and at the end
     a mask with a 1 for the picture's own dataset. ``parts`` tells a translator how they lie, as StarGAN wants it.
@@ -77,7 +82,7 @@ class JointData(ImageDataModule):
     def _training_keys(self, samples: Samples) -> Sampler[list[Key]]:
         settings = (self.batch_size, self.seed, self.balance, self.reference == "other", *self._rank_and_world())
         parts = {first: StepBatches(labels, *settings) for first, labels in self._labels(samples)}
-        return Turns(parts, self._first_step, self._last_step)
+        return Turns(parts, self.seed, self._first_step, self._last_step)
 
     def _held_out_keys(self, samples: Samples) -> Sampler[list[Key]]:
         settings = (self.batch_size, self.seed, self.reference == "other", *self._rank_and_world())
@@ -97,27 +102,35 @@ class Turns(Sampler[list[Key]]):
 
     Args:
         parts: by the row that a dataset begins at, its batches.
+        seed: of the order in each round.
         start: the first step, asked for whenever an iteration begins.
-        total: the step to stop before; None stops when each dataset has had as many batches as the longest needs.
+        total: the step to stop before; None stops at the end of the epoch that ``start`` lies in, one of the longest
+            dataset.
     """
 
     def __init__(
-        self, parts: Mapping[int, StepBatches], start: Callable[[], int], total: Callable[[], int | None]
+        self, parts: Mapping[int, StepBatches], seed: int, start: Callable[[], int], total: Callable[[], int | None]
     ) -> None:
-        self.parts, self.start, self.total = list(parts.items()), start, total
+        self.parts, self.seed, self.start, self.total = list(parts.items()), seed, start, total
 
     def __len__(self) -> int:
         total = self.total()
-        longest = max(batches.steps_per_epoch for _, batches in self.parts)
-        return longest * len(self.parts) if total is None else total
+        return self._epoch if total is None else total
+
+    @property
+    def _epoch(self) -> int:
+        return max(batches.steps_per_epoch for _, batches in self.parts) * len(self.parts)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return (self.batch(step) for step in range(self.start(), len(self)))
+        start, total = self.start(), self.total()
+        end = (start // self._epoch + 1) * self._epoch if total is None else total
+        return (self.batch(step) for step in range(start, end))
 
     def batch(self, step: int) -> list[Key]:
         """This process's share of batch ``step``."""
-        turn, number = divmod(step, len(self.parts))
-        first, batches = self.parts[number]
+        turn, place = divmod(step, len(self.parts))
+        order = keyed(self.seed, ROUNDS, turn).permutation(len(self.parts))
+        first, batches = self.parts[order[place]]
         return _shifted(batches.batch(turn), first)
 
 

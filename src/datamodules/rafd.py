@@ -60,6 +60,8 @@ class RaFD(ImageDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        if crop not in ("square", None):
+            raise ValueError(f"crop must be square or None, got {crop!r}")
         self.root, self.crop = Path(root).expanduser(), SQUARE if crop else None
         self.attributes = chosen(domains, EXPRESSIONS, "expression")
         self.exclusive = (self.attributes,)

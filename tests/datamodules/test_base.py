@@ -293,6 +293,11 @@ def test_settings_below_their_least_value_are_refused(setting):
         NoiseData(**{setting: -1})
 
 
+def test_references_are_drawn_from_any_or_other():
+    with pytest.raises(ValueError, match="reference must be any or other, got 'others'"):
+        NoiseData(reference="others")
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = "import datamodules, sys; assert not {'torch', 'numpy', 'cv2', 'albumentations'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -140,6 +140,7 @@ def test_lomit_splits():
     table = fake_list(5000)
     codes = split_codes("lomit", table)
     assert ((codes == 2).sum(), (codes == 0).sum()) == (2000, 3000)
+    assert np.flatnonzero(codes == 2)[:8].tolist() == [0, 1, 2, 4, 9, 10, 12, 15]  # as ever
     assert 600 < (codes[:2500] == 2).sum() < 1400  # from all over the list
     codes, hair = split_codes("lomit-code", table), table.any_of(HAIR)
     assert np.array_equal(codes, np.where(hair, np.where(np.arange(5000) < 1999, 2, 0), 3))
@@ -240,12 +241,31 @@ def test_a_damaged_list_is_named_with_the_line(root, old, new, message):
         ("000004.jpg 0", "000004.jpg", r"line 4: expected 2 cells, found 1"),
         ("000004.jpg 0\r\n", "", r"has no row for 1 pictures of the attributes: 000004\.jpg"),
         ("000004.jpg 0", "000003.jpg 0", r"1 pictures are there more than once: 000003\.jpg"),
+        ("000004.jpg 0", "000004.jpg 99999999999999999999", r"line 4: expected a number from 0 to 2, found b'99999"),
     ],
 )
 def test_a_damaged_partition_is_named_with_the_line(root, old, new, message):
     path = root / "Eval" / "list_eval_partition.txt"
     path.write_bytes(path.read_bytes().replace(old.encode(), new.encode(), 1))
     with pytest.raises(ValueError, match=rf"list_eval_partition\.txt.*{message}"):
+        celeba(root).records("train")
+
+
+def test_a_list_without_rows_or_without_the_columns_a_protocol_needs(root):
+    write_list(root / "Anno" / "list_attr_celeba.txt", np.empty((0, len(NAMES)), int))
+    with pytest.raises(ValueError, match="has no row, only a header"):
+        celeba(root)
+    write_list(root / "Anno" / "list_attr_celeba.txt", some_values(12, 2), names=["Male", "Black_Hair"])
+    with pytest.raises(ValueError, match="has no column Blond_Hair, Brown_Hair"):
+        celeba(root, protocol="lomit-code").records("train")
+
+
+def test_an_identity_that_no_number_can_hold(root):
+    path = root / "Anno" / "identity_CelebA.txt"
+    path.write_bytes(path.read_bytes().replace(b" 2882", b" 18446744073709551615", 1))
+    with pytest.raises(
+        ValueError, match=r"identity_CelebA.txt, line 4: expected a number, found b'18446744073709551615'"
+    ):
         celeba(root).records("train")
 
 

@@ -44,6 +44,7 @@ def mask_hq(tmp_path) -> Path:
     root = tmp_path / "CelebAMask-HQ"
     write_picture(root / "CelebA-HQ-img" / "0.jpg", 40)
     write_picture(root / "CelebA-HQ-img" / "1.jpg", 50)
+    write_picture(root / "CelebAMask-HQ-mask-anno" / "0" / "00000_hair.png", 60)
     write_list(root / "CelebAMask-HQ-attribute-anno.txt", {"0.jpg": (-1, 1, -1), "1.jpg": (1, -1, 1)}, space="  ")
     mapping = "idx    orig_idx    orig_file\n0 119612 119613.jpg\n1 189999 190000.jpg\n"
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text(mapping)

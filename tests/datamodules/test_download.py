@@ -72,7 +72,33 @@ def test_what_must_be_asked_for_is_said_plainly(recipe, where, tmp_path, capsys)
 @pytest.mark.parametrize("recipe", ["synthetic", "folders"])
 def test_what_needs_no_download(recipe, capsys):
     assert main(["get", str(RECIPES / f"{recipe}.yaml")]) == 0
-    assert "needs no download" in capsys.readouterr().out
+    assert "there is nothing to download" in capsys.readouterr().out
+
+
+def test_a_recipe_of_several_datasets_gets_each(tmp_path, capsys):
+    recipe = tmp_path / "two.yaml"
+    parts = "".join(
+        f"\n      - {{class_path: datamodules.{name}, init_args: {{root: no}}}}" for name in ("RaFD", "AFHQ")
+    )
+    recipe.write_text(f"data:\n  class_path: datamodules.JointData\n  init_args:\n    datasets:{parts}\n")
+    assert main(["get", str(recipe)]) == 1
+    error = capsys.readouterr().err
+    assert "Radboud Faces Database" in error
+    assert "Animal Faces-HQ" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: [", "is no YAML"),
+        ("model: {}", "has no data: section with a class_path"),
+        ("data: {class_path: datamodules.Celeba}", "there is no class datamodules.Celeba"),
+    ],
+)
+def test_a_recipe_that_is_none(text, message, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert main(["get", str(tmp_path / "recipe.yaml")]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_recipe_that_is_not_there(capsys):
@@ -87,7 +113,7 @@ def test_a_misspelt_option_is_refused(capsys):
 
 
 def test_help_comes_at_once():
-    """Within a second: nothing heavy is imported for it."""
+    """Nothing heavy is imported for it."""
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "datamodules", "--help"], capture_output=True, text=True, check=True)
     assert time.perf_counter() - start < 3

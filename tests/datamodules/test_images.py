@@ -203,6 +203,18 @@ def test_what_is_no_picture_and_what_is_not_there_are_named(tmp_path):
             read_image(tmp_path / name, 16)
 
 
+def test_what_may_turn_a_picture_is_followed_wherever_it_stands_in_the_header(tmp_path):
+    """After the frame; a camera may write it there."""
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(quarters(32)).save(path, quality=95)
+    data = path.read_bytes()
+    scan = data.index(b"\xff\xda")
+    path.write_bytes(data[:scan] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + data[scan:])
+    assert Image.open(path).getexif()[0x0112] == 6
+    assert np.allclose(corners(read_image(path, 16)), [BLUE, RED, WHITE, GREEN], atol=25)
+
+
 def test_a_damaged_exif_does_not_matter_if_it_says_how_to_turn_the_picture(tmp_path):
     """Its resolution, which should be a fraction, is said to be a byte; Pillow could not write that again."""
     fields = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack(">HHII", 0x011A, 1, 1, 0)

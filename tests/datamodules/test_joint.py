@@ -40,11 +40,25 @@ def test_datasets_take_turns_and_references_stay_in_theirs():
     keys = iter(joint().train_dataloader())
     batches = list(keys)
     assert len(batches) == 2 * 5  # until the longer one is through
-    for number, batch in enumerate(batches):
-        own = torch.tensor([0.0, 1.0] if number % 2 else [1.0, 0.0])
+    masks = [batch["label"][0, 4:] for batch in batches]
+    for batch, own in zip(batches, masks, strict=True):
         assert torch.equal(batch["label"][:, 4:], own.expand(4, 2))
         assert torch.equal(batch["reference_label"][:, 4:], own.expand(4, 2))
-    assert sorted(torch.cat([batch["index"] for batch in batches[::2]]).tolist()) == list(range(20))
+    assert all((one + other).tolist() == [1, 1] for one, other in zip(masks[::2], masks[1::2], strict=True))
+    first = [batch["index"] for batch, own in zip(batches, masks, strict=True) if own[0] == 1]
+    assert sorted(torch.cat(first).tolist()) == list(range(20))
+
+
+def test_every_dataset_reaches_the_generator_whatever_its_turns():
+    parts = {0: StepBatches(np.zeros((20, 1)), 4), 20: StepBatches(np.zeros((9, 1)), 4)}
+    from_second = np.array([keys[0][0] >= 20 for keys in Turns(parts, 0, lambda: 0, lambda: 400)])
+    for n_critic in (1, 2, 4, 5, 6):
+        assert 0.25 < from_second[n_critic - 1 :: n_critic].mean() < 0.75
+
+
+def test_epochs_follow_each_other_without_an_end():
+    parts = {0: StepBatches(np.zeros((20, 1)), 4), 20: StepBatches(np.zeros((9, 1)), 4)}
+    assert [len(list(Turns(parts, 0, lambda start=start: start, lambda: None))) for start in (0, 7, 10)] == [10, 3, 10]
 
 
 def test_held_out_rows_come_once_each_by_turns_with_references_of_their_own_dataset():
@@ -55,8 +69,9 @@ def test_held_out_rows_come_once_each_by_turns_with_references_of_their_own_data
 
 def test_batches_are_a_function_of_the_step():
     parts = {0: StepBatches(np.zeros((20, 1)), 4), 20: StepBatches(np.zeros((9, 1)), 4)}
-    whole = list(Turns(parts, lambda: 0, lambda: 30))
-    assert list(Turns(parts, lambda: 13, lambda: 30)) == whole[13:]
+    whole = list(Turns(parts, 1, lambda: 0, lambda: 30))
+    assert list(Turns(parts, 1, lambda: 13, lambda: 30)) == whole[13:]
+    assert list(Turns(parts, 2, lambda: 0, lambda: 30)) != whole
 
 
 def test_edits_are_in_the_terms_of_the_attributes_own_dataset():

@@ -89,6 +89,11 @@ def test_the_square_around_the_face(root):
     assert abs(middle[0, 0] - [0, 171 / 4, 0]).max() < 4
 
 
+def test_another_crop_is_refused(root):
+    with pytest.raises(ValueError, match="crop must be square or None, got 'centre'"):
+        rafd(root, crop="centre")
+
+
 def test_names_of_the_real_set(tmp_path):
     for name in KNOWN.split():
         Image.new("RGB", (681, 1024)).save(tmp_path / name)

@@ -7,7 +7,9 @@ import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from datamodules.recipes import data_section
 
 if TYPE_CHECKING:
     from datamodules.base import ImageDataModule
@@ -64,20 +66,13 @@ def build(config: Path, root: str | None = None, overrides: Sequence[str] = ()) 
         argparse.ArgumentError: if an argument is unknown or of the wrong type.
         OSError: if the file or the dataset is not there.
     """
-    import yaml
     from jsonargparse import ArgumentParser
 
     from datamodules.base import ImageDataModule
 
-    try:
-        document = yaml.safe_load(config.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{config} is no YAML: {error}") from error
-    section: Any = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(section, dict) or "class_path" not in section:
-        raise ValueError(f"{config} has no data: section with a class_path, as experiments/data/synthetic.yaml has it")
-    arguments = dict(section.get("init_args") or {}) | ({"root": root} if root else {})
+    section = data_section(config)
+    section["init_args"] |= {"root": root} if root else {}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=ImageDataModule, required=True)
-    checked = parser.parse_object({"data": {"class_path": section["class_path"], "init_args": arguments}})
+    checked = parser.parse_object({"data": section})
     return parser.instantiate_classes(parser.parse_args(list(overrides), namespace=checked)).data
