@@ -78,7 +78,7 @@ def test_what_needs_no_download(recipe, capsys):
 def test_a_recipe_of_several_datasets_gets_each(tmp_path, capsys):
     recipe = tmp_path / "two.yaml"
     parts = "".join(
-        f"\n      - {{class_path: datamodules.{name}, init_args: {{root: no}}}}" for name in ("RaFD", "AFHQ")
+        f"\n      - {{class_path: datamodules.{name}, init_args: {{root: nowhere}}}}" for name in ("RaFD", "AFHQ")
     )
     recipe.write_text(f"data:\n  class_path: datamodules.JointData\n  init_args:\n    datasets:{parts}\n")
     assert main(["get", str(recipe)]) == 1
