@@ -115,39 +115,55 @@ def _decoded(data: bytes, enough: int | None) -> np.ndarray:
     OpenCV decodes ordinary JPEGs, one and a half times as fast as Pillow and to the same bytes; but of one that is cut
     short it would make up the rest, so those that do not end as they should are left to Pillow, as is everything rare.
     """
-    if (shorter := _ordinary_jpeg(data)) and data.endswith(END):
-        largest = shorter // enough if enough else 1
+    if data.endswith(END) and (frame := _ordinary_jpeg(data)):
+        largest = frame.shorter // enough if enough else 1
         kind = next((REDUCED[scale] for scale in (8, 4, 2) if scale <= largest), cv2.IMREAD_COLOR)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
-            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+            cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+            return _turned_like(data, pixels) if frame.is_marked else pixels
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        turn = _turn(image)
         return np.asarray(_eight_bit(image if turn is None else image.transpose(turn)).convert("RGB"))
 
 
-def _ordinary_jpeg(data: bytes) -> int | None:
-    """The shorter side of a JPEG of eight bits, grey or colour, not huge, that nothing in it may turn; else None.
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
 
-    Its header is a chain of segments up to the scan: FF, a kind, a length of two bytes. That of the frame has bits,
+
+def _turned_like(data: bytes, pixels: np.ndarray) -> np.ndarray:
+    """Pixels as they came out of a file, turned as it says."""
+    with Image.open(io.BytesIO(data)) as header:
+        turn = _turn(header)
+    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+
+
+class Frame(NamedTuple):
+    """Of an ordinary JPEG: the shorter side, and whether something in it may say how to turn it."""
+
+    shorter: int
+    is_marked: bool
+
+
+def _ordinary_jpeg(data: bytes) -> Frame | None:
+    """What the header of a JPEG says, if it has eight bits, is grey or colour, and not huge; else None.
+
+    The header is a chain of segments up to the scan: FF, a kind, a length of two bytes. That of the frame has bits,
     height, width and the number of channels (ITU T.81, B.2.2).
     """
-    shorter = None
+    shorter, is_marked = 0, False
     place = 2 if data.startswith(b"\xff\xd8") else len(data)
-    while place + 9 < len(data) and data[place] == 0xFF:
+    while place + 9 < len(data) and data[place] == 0xFF and data[place + 1] != SCAN:
         kind = data[place + 1]
         if kind in FRAMES:
             bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
-            ordinary = bits == 8 and channels in (1, 3) and height * width <= (Image.MAX_IMAGE_PIXELS or 0)
-            shorter = min(height, width) if ordinary else None
+            if bits == 8 and channels in (1, 3) and height * width <= (Image.MAX_IMAGE_PIXELS or 0):
+                shorter = min(height, width)
         segment = data[place + 4 : place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")]
-        if kind == SCAN:
-            return shorter
-        if kind == APP1 and (segment.startswith(b"Exif") or b"Orientation" in segment):
-            return None
+        is_marked |= kind == APP1 and (segment.startswith(b"Exif") or b"Orientation" in segment)
         place += 4 + len(segment)
-    return None
+    return Frame(shorter, is_marked) if shorter else None
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -1,4 +1,5 @@
 import struct
+import timeit
 import zlib
 
 import numpy as np
@@ -163,6 +164,22 @@ def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole(tmp_path):
     Image.fromarray(smooth).save(tmp_path / "whole.png")
     small = read(tmp_path, Image.fromarray(smooth), "large.jpg", size=32, quality=95)
     assert abs(small.astype(int) - read_image(tmp_path / "whole.png", 32)).mean() < 1
+
+
+def test_a_large_turned_photo_is_decoded_small_and_turned(tmp_path):
+    """Sooner than the whole is decoded; and it looks as the upright one does."""
+    y, x = np.mgrid[:1536, :2048] / 200
+    smooth = np.stack([128 + 100 * np.sin(x), 128 + 100 * np.cos(y), 128 + 60 * np.sin(x + y)], -1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright, stored = Image.fromarray(smooth), Image.fromarray(np.rot90(smooth).copy())
+    expected = read(tmp_path, upright, "upright.png", size=32).astype(int)
+    assert abs(read(tmp_path, stored, "turned.jpg", size=32, quality=95, exif=exif) - expected).mean() < 1
+    whole, small = (
+        min(timeit.repeat(lambda read=read: read(tmp_path / "turned.jpg"), number=1, repeat=5))
+        for read in (read_photo, lambda path: read_image(path, 32))
+    )
+    assert small < whole
 
 
 def test_a_small_picture_is_enlarged(tmp_path):
