@@ -49,7 +49,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## */\1|/p' Makefile | while IFS='|' read verb what; do printf '  %-12s%s\n' "$$verb" "$$what"; done
 	@echo; echo "  MODEL=  $(MODELS)"; echo "  DATA=   $(DATASETS)"
 	@echo "  DATA_DIR=folder of the dataset   JUDGE=run folder of a judge   NAME=of the run"
-	@echo "  faces: IN=photos OUT=folder PRESET=$(PRESETS) SIZE=pixels   mnist-m: PHOTOS=folder"
+	@echo "  faces: IN=photos OUT=folder PRESET=celeba|bridgegan|celeba-hq|ganimation|rafd SIZE=pixels   mnist-m: PHOTOS=folder"
 	@echo '  ARGS="…" any option of the command line, such as --trainer.max_steps=1000'
 
 install: $(INSTALLED)  ## set up .venv with everything the project needs
