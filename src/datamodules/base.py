@@ -52,6 +52,7 @@ class ImageDataModule(LightningDataModule, ABC):
         conflicts: pairs of names that cannot both be 1, but may both be 0, as a fringe and a receding hairline.
         parts: of several datasets at once, how many attributes each of them labels, and whether one-hot.
         entry: of a public dataset, its name in the catalogue.
+        stand_ins: the split that was read in place of another, by the latter's name; reports name it.
     """
 
     entry: str | None = None
@@ -89,6 +90,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.seed, self.flip, self.balance, self.reference = seed, flip, balance, reference
         self.augment = Augment(augment) if augment else None
         self.cache_dir = (Path(cache_dir).expanduser() if cache_dir else default_cache_dir()) if cache else None
+        self.stand_ins: dict[Split, Split] = {}
         self._samples: dict[str, Samples] = {}
 
     @property
@@ -115,6 +117,25 @@ class ImageDataModule(LightningDataModule, ABC):
         for split in splits.get(stage, ()):
             samples = self.samples(split)
             announce(f"{split}: {self.summary(samples.labels)}")
+
+    def standing_in(self, split: Split, present: Collection[Split], where: str) -> Split:
+        """The split itself if it is present, else, for val and test, the other one; a line and ``stand_ins`` say so.
+
+        Args:
+            split: what was asked for.
+            present: what there is.
+            where: it was looked for, for the sentence.
+        Raises:
+            FileNotFoundError: if neither is there.
+        """
+        if split in present:
+            return split
+        other = STAND_IN.get(split)
+        if other is None or other not in present:
+            raise FileNotFoundError(f"{where} has no {split} split, only {', '.join(present) or 'nothing'}")
+        announce(f"{where} has no {split} split: {other} stands in for it")
+        self.stand_ins[split] = other
+        return other
 
     def summary(self, labels: Tensor) -> str:
         """Counts of each domain or attribute in (N, K) labels, and how unevenly they are spread."""
@@ -197,21 +218,6 @@ class ImageDataModule(LightningDataModule, ABC):
 def announce(text: str) -> None:
     """Print a line, once for all processes."""
     print(text)
-
-
-def standing_in(split: Split, present: Collection[Split], where: str) -> Split:
-    """The split itself if it is present, else, for val and test, the other one, and a line says so.
-
-    Raises:
-        FileNotFoundError: if neither is there, naming ``where`` it was looked for.
-    """
-    if split in present:
-        return split
-    other = STAND_IN.get(split)
-    if other is None or other not in present:
-        raise FileNotFoundError(f"{where} has no {split} split, only {', '.join(present) or 'nothing'}")
-    announce(f"{where} has no {split} split: {other} stands in for it")
-    return other
 
 
 def default_cache_dir() -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from datamodules.attribute_lists import AttributeList, file_numbers, numbers
-from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, common, near_miss
 from datamodules.images import Crop
@@ -71,7 +71,7 @@ class CelebA(ImageDataModule):
         names = self.list.names
         present = [name for code, name in enumerate(SPLITS) if (self._codes == code).any()]
         where = f"the protocol {self.protocol!r} ({len(names):,} rows in {self.list.path})"
-        code = SPLITS.index(standing_in(split, present, where))
+        code = SPLITS.index(self.standing_in(split, present, where))
         rows = np.flatnonzero((self._codes == code) & self._there)
         if len(rows) == 0:
             raise FileNotFoundError(f"none of the pictures of the {split} split is in {self.root / IMAGES}")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from datamodules.attribute_lists import AttributeList, check_distinct, file_numbers, rows_of
-from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen
 from datamodules.catalogue import missing
 from datamodules.celeba import ATTRIBUTES, by_number, first_file
 from datamodules.files import FileRecords, listed, matched, pictures
+from datamodules.images import SUFFIXES
 from datamodules.labels import CONFLICTS, EXCLUSIVE, groups_among
 
 LAST_TRAIN = 162_770  # the number of the last picture of CelebA's official training split
-SUFFIXES = {".jpg", ".png"}
 
 
 class CelebAHQ(ImageDataModule):
@@ -64,7 +64,7 @@ class CelebAHQ(ImageDataModule):
         """The pictures of a split, in the order of their numbers."""
         files, rows, codes = self._found
         present = [name for code, name in enumerate(SPLITS) if (codes == code).any()]
-        kept = codes == SPLITS.index(standing_in(split, present, str(self.root)))
+        kept = codes == SPLITS.index(self.standing_in(split, present, str(self.root)))
         return FileRecords(self.folder, files[kept], self.list.labels(self.attributes)[rows[kept]], self.image_size)
 
     @cached_property

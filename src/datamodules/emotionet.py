@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from datamodules.action_units import read_units, sources
-from datamodules.base import SPLITS, ImageDataModule, Split, announce, chosen, nearest, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split, announce, chosen, nearest
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, listed, matched, near_miss, pictures
 from datamodules.labels import checked_presence
@@ -56,9 +56,6 @@ class EmotioNet(ImageDataModule):
             OpenFace's intensity 1 of 5 is 0.2.
         **loading: see ``ImageDataModule``.
 
-    Attributes:
-        stand_ins: the split that was read in place of another, by the latter's name.
-
     Raises:
         MissingDataset: if there is no folder ``imgs``, or no source of action units.
         FileNotFoundError: if there is no picture, or none that the source lists.
@@ -84,7 +81,6 @@ class EmotioNet(ImageDataModule):
         self.presence = checked_presence(presence)
         self.root = Path(root).expanduser()
         self.imgs = self.root / "imgs"
-        self.stand_ins: dict[Split, Split] = {}
         if not _is_root(self.root):
             raise missing("emotionet", self.root, near_miss(self.root, _is_root, "has no folder imgs"))
         files = pictures(self.imgs)
@@ -111,7 +107,7 @@ class EmotioNet(ImageDataModule):
     def records(self, split: Split) -> FileRecords:
         """The pictures of a split in the order of their names, or those of the split that stands in for it."""
         present = [name for name, rows in self._rows.items() if rows.start < rows.stop]
-        self.stand_ins[split] = split = standing_in(split, present, str(self.root))
+        split = self.standing_in(split, present, str(self.root))
         rows = self._rows[split]
         return FileRecords(self.imgs, self._names[rows], self._labels[rows], self.image_size)
 

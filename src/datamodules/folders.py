@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, dealt, ignore, near_miss
 from datamodules.images import SUFFIXES
@@ -24,9 +24,6 @@ class DomainFolders(ImageDataModule):
         domains: those to use, in label order; None uses all, alphabetically.
         **loading: see ``ImageDataModule``.
 
-    Attributes:
-        stand_ins: the split that was read in place of another, by the latter's name.
-
     Raises:
         ValueError: if a domain is unknown, lacks a folder in a split, or if there are fewer than two.
         FileNotFoundError: if root is missing or not laid out like this.
@@ -38,7 +35,6 @@ class DomainFolders(ImageDataModule):
     def __init__(self, root: str, domains: list[str] | None = None, **loading: Any) -> None:
         super().__init__(**loading)
         self.root = Path(root).expanduser()
-        self.stand_ins: dict[Split, Split] = {}
         if not _is_root(self.root, SPLITS):
             raise self._missing(_reason(self.root))
         folders = {split: _subfolders(self.root / split) for split in SPLITS if (self.root / split).is_dir()}
@@ -59,7 +55,7 @@ class DomainFolders(ImageDataModule):
     def records(self, split: Split) -> FileRecords:
         """List the pictures of a split, or of the one that stands in for it."""
         present = [name for name in SPLITS if (self.root / name).is_dir()]
-        self.stand_ins[split] = split = standing_in(split, present, str(self.root))
+        split = self.standing_in(split, present, str(self.root))
         folder = self.root / split
         ignore(folder, [os.fsencode(path.name) for path in _loose_pictures(folder)], "outside every domain")
         return FileRecords(folder, *dealt(folder, self.attributes), self.image_size)

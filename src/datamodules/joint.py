@@ -58,7 +58,10 @@ class JointData(ImageDataModule):
 
     def records(self, split: Split) -> JointRecords:
         """The pictures of the first dataset, then those of the second, and so on."""
-        return JointRecords([data.records(split) for data in self.datasets])
+        parts = [data.records(split) for data in self.datasets]
+        for data in self.datasets:
+            self.stand_ins |= data.stand_ins
+        return JointRecords(parts)
 
     def edits(self, label: Tensor) -> Tensor:
         """The targets of a gallery: for each attribute what its own dataset asks for, in that dataset's terms.

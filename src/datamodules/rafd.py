@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.base import SPLITS, ImageDataModule, Split, chosen, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split, chosen
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, listed, near_miss, pictures
 from datamodules.images import Crop
@@ -74,7 +74,7 @@ class RaFD(ImageDataModule):
     def records(self, split: Split) -> FileRecords:
         """The pictures of a split's people."""
         present = [name for name in SPLITS if any(split_of(int(face["id"])) == name for face in self._faces)]
-        split = standing_in(split, present, f"{self.root} (with these angles, gazes and expressions)")
+        split = self.standing_in(split, present, f"{self.root} (with these angles, gazes and expressions)")
         faces = [face for face in self._faces if split_of(int(face["id"])) == split]
         labels = np.eye(len(self.attributes))[[self.attributes.index(face["expression"]) for face in faces]]
         extras = {"identity": np.array([int(face["id"]) for face in faces])}

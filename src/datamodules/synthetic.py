@@ -112,4 +112,4 @@ class SyntheticFaces(DrawnEdits):
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
         self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")
         self.exclusive = labels.groups_among(self.attributes, labels.EXCLUSIVE)
-        self.conflicts = tuple(pair for pair in labels.CONFLICTS if set(pair) <= set(self.attributes))
+        self.conflicts = labels.groups_among(self.attributes, labels.CONFLICTS)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.base import SPLITS, ImageDataModule, Split, standing_in
+from datamodules.base import SPLITS, ImageDataModule, Split
 from datamodules.catalogue import missing
 from datamodules.files import FileRecords, dealt, listed, near_miss
 from datamodules.images import SUFFIXES
@@ -34,9 +34,6 @@ class UnpairedFolders(ImageDataModule):
         reference: see ``ImageDataModule``; here a picture of the other domain, unless said otherwise.
         **loading: see ``ImageDataModule``.
 
-    Attributes:
-        stand_ins: the split that was read in place of another, by the latter's name.
-
     Raises:
         ValueError: if names are not two different ones.
         FileNotFoundError: if root is missing or not laid out like this.
@@ -54,7 +51,6 @@ class UnpairedFolders(ImageDataModule):
     ) -> None:
         super().__init__(reference=reference, **loading)
         self.root = Path(root).expanduser()
-        self.stand_ins: dict[Split, Split] = {}
         self.attributes = DOMAINS if names is None else tuple(names)
         self.exclusive = (self.attributes,)
         if len(self.attributes) != 2 or len(set(self.attributes)) != 2:
@@ -64,7 +60,7 @@ class UnpairedFolders(ImageDataModule):
     def records(self, split: Split) -> FileRecords:
         """List the pictures of a split, or of the one that stands in for it."""
         present = [name for name in SPLITS if _halves(self.root, name)]
-        self.stand_ins[split] = found = standing_in(split, present, str(self.root))
+        found = self.standing_in(split, present, str(self.root))
         return FileRecords(self.root, *dealt(self.root, [found + domain for domain in DOMAINS]), self.image_size)
 
 

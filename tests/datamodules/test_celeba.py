@@ -163,6 +163,7 @@ def test_a_protocol_without_validation_uses_its_test_pictures_and_says_so(root, 
     data = celeba(root, protocol="stargan")
     assert np.array_equal(data.records("val").names, data.records("test").names)
     assert "has no val split: test stands in for it" in capsys.readouterr().out
+    assert data.stand_ins == {"val": "test"}
 
 
 def test_a_protocol_that_takes_every_row_for_testing(root):
@@ -315,21 +316,17 @@ def test_the_whole_list_opens_and_a_first_batch_comes_in_three_seconds_and_300_m
     code = """if True:
         import resource, sys, time
         from datamodules.celeba import CelebA
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         data = CelebA(sys.argv[1], image_size=128, batch_size=16, num_workers=0, cache=False, protocol="stargan")
         batch = next(iter(data.train_dataloader()))
-        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds, after = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(tuple(batch["label"].shape), seconds, (after - before) / 1024)
     """
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
     shape, seconds, megabytes = done.stdout.splitlines()[-1].rsplit(" ", 2)
     assert shape == "(16, 40)"
-    assert float(seconds) < 3 * (1 + load_of_the_machine())
+    assert float(seconds) < 3  # of this process alone, whatever else the machine does
     assert float(megabytes) < 300
-
-
-def load_of_the_machine() -> float:
-    return (Path("/proc/loadavg").exists() and float(Path("/proc/loadavg").read_text().split()[0])) or 0.0
 
 
 def write_whole_list(root: Path) -> None:

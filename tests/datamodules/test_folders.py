@@ -123,6 +123,7 @@ def test_val_and_test_stand_in_for_each_other_and_say_so(root, capsys, gone, oth
     data = folders(root)
     assert np.array_equal(data.records(gone).names, data.records(other).names)
     assert f"has no {gone} split: {other} stands in for it" in capsys.readouterr().out
+    assert data.stand_ins == {gone: other}  # and not of the split that is there
 
 
 def test_a_split_that_is_not_there_is_an_error_naming_those_that_are(tmp_path):

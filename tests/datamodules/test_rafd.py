@@ -74,6 +74,14 @@ def test_splits_share_no_person_and_a_batch_says_who_is_in_it(root):
     assert batch["identity"].tolist() == [20, 20]
 
 
+def test_without_test_people_those_of_validation_stand_in_and_reports_can_say_so(tmp_path):
+    for person in ("01", "05"):
+        Image.new("RGB", (681, 1024)).save(tmp_path / f"Rafd090_{person}_Caucasian_female_angry_frontal.jpg")
+    data = rafd(tmp_path)
+    assert [data.records(split).extras["identity"].tolist() for split in ("train", "val", "test")] == [[1], [5], [5]]
+    assert data.stand_ins == {"test": "val"}
+
+
 def test_of_the_67_people_seven_are_for_testing():
     people = [number for number in range(1, 74) if number not in (6, 13, 17, 34, 62, 66)]
     splits = [split_of(number) for number in people]

@@ -79,7 +79,7 @@ def test_two_names_are_needed(root, names):
 def test_test_stands_in_for_val_unless_it_is_there(root, capsys):
     data = opened(UnpairedFolders, root)
     assert np.array_equal(data.records("val").names, data.records("test").names)
-    assert data.stand_ins == {"val": "test", "test": "test"}
+    assert data.stand_ins == {"val": "test"}
     assert "data has no val split: test stands in for it" in capsys.readouterr().out
     for domain in "AB":
         draw(root / f"val{domain}" / "0.png", 7)
