@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -11,36 +11,15 @@ from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
+from translators.layers import AttributeDiscriminator, decoding, encoding, with_planes
 from translators.losses import attribute_loss, gradient_penalty, logistic, lsgan, wgan
 from translators.types import Batch, Phase, Target, Translation
 
 ADVERSARIES = {"wgan-gp": wgan, "vanilla": logistic, "lsgan": lsgan}
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to their input, nothing after the sum."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            nn.InstanceNorm2d(width, affine=True),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            nn.InstanceNorm2d(width, affine=True),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, width, H, W) to the same shape."""
-        return x + self.main(x)
-
-
 class Generator(nn.Module):
     """Paints an image anew under a label (table 4).
-
-    Padding is with zeros throughout: beside a mirrored border, instance normalisation would erase the constant label
-    planes. The norms use each image's own statistics, in training and evaluation alike, so that an output depends on
-    nothing else in its batch; the authors' files do carry running statistics, from training, which give broken images.
 
     Args:
         num_attributes: K, length of the label.
@@ -50,78 +29,17 @@ class Generator(nn.Module):
 
     def __init__(self, num_attributes: int, width: int = 64, blocks: int = 6) -> None:
         super().__init__()
-
-        def normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, nn.InstanceNorm2d(channels, affine=True), nn.ReLU(inplace=True)]
-
         self.main = nn.Sequential(
-            *normed(nn.Conv2d(3 + num_attributes, width, 7, 1, 3, bias=False), width),
-            *normed(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), 2 * width),
-            *normed(nn.Conv2d(2 * width, 4 * width, 4, 2, 1, bias=False), 4 * width),
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
-            *normed(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1, bias=False), 2 * width),
-            *normed(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), width),
+            *encoding(3 + num_attributes, width, blocks),
+            *decoding(width),
             nn.Conv2d(width, 3, 7, 1, 3, bias=False),
             nn.Tanh(),
         )
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] and (B, K), which becomes K constant planes, to (B, 3, H, W) in (-1, 1)."""
-        planes = label.to(image)[:, :, None, None].expand(-1, -1, *image.shape[2:])
-        output: Tensor = self.main(torch.cat([image, planes], dim=1))
+        """(B, 3, H, W) in [-1, 1] and (B, K) to (B, 3, H, W) in (-1, 1)."""
+        output: Tensor = self.main(with_planes(image, label))
         return output
-
-
-class Discriminator(nn.Module):
-    """Scores patches as real or fake, and tells the attributes of the whole image (table 5).
-
-    No normalisation, as the gradient penalty demands. At 128 px and depth 6 a "patch" of 318 px sees the whole image.
-
-    Args:
-        num_attributes: K, length of the label.
-        image_size: side of the only images it takes; a multiple of 2**depth.
-        width: channels after the first convolution; each further one doubles them.
-        depth: convolutions, each halving the side.
-
-    Raises:
-        ValueError: if the image size does not suit the depth.
-    """
-
-    def __init__(self, num_attributes: int, image_size: int = 128, width: int = 64, depth: int = 6) -> None:
-        super().__init__()
-        side, rest = divmod(image_size, 2**depth)
-        if depth < 1 or side < 1 or rest:
-            nearest = " or ".join(str(2**depth * n) for n in (side, side + 1) if n)
-            raise ValueError(
-                f"image_size {image_size} does not suit a discriminator of depth {depth}: "
-                + (
-                    f"use a multiple of {2**depth}, such as {nearest}, or a smaller depth"
-                    if depth > 0
-                    else "use 1 to 6"
-                )
-            )
-        self.image_size = image_size
-        channels = [3, *(width * 2**level for level in range(depth))]
-        layers: list[nn.Module] = []
-        for narrow, wide in pairwise(channels):
-            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.LeakyReLU(0.01, inplace=True)]
-        self.main = nn.Sequential(*layers)
-        self.conv1 = nn.Conv2d(channels[-1], 1, 3, 1, 1, bias=False)  # the scores
-        self.conv2 = nn.Conv2d(channels[-1], num_attributes, side, bias=False)  # the attributes
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, image_size, image_size) to scores (B, 1, side, side) and attribute logits (B, K).
-
-        Raises:
-            ValueError: if the images have another size.
-        """
-        if image.shape[2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"the discriminator takes images of {self.image_size}x{self.image_size}, got {tuple(image.shape)}: "
-                "give model and data the same image_size"
-            )
-        h = self.main(image)
-        return self.conv1(h), self.conv2(h).flatten(1)
 
 
 class StarGAN(Translator):
@@ -196,7 +114,9 @@ class StarGAN(Translator):
         self.adversary = ADVERSARIES[gan_mode]
         self.penalised = gan_mode == "wgan-gp"
         self.generator = Generator(len(attributes), generator_width, blocks)
-        self.discriminator = Discriminator(len(attributes) - len(parts), image_size, discriminator_width, depth)
+        self.discriminator = AttributeDiscriminator(
+            len(attributes) - len(parts), image_size, discriminator_width, depth
+        )
 
     def translate(self, image: Tensor, target: Target) -> Translation:
         """Give the images the attributes of the target's label.

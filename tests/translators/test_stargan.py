@@ -7,7 +7,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from translators.augmentation import augment
-from translators.stargan import Discriminator, Generator, StarGAN
+from translators.layers import AttributeDiscriminator
+from translators.stargan import Generator, StarGAN
 from translators.types import Phase, Target
 
 SMALL = {"image_size": 16, "generator_width": 4, "discriminator_width": 4, "blocks": 2, "depth": 2}
@@ -83,7 +84,7 @@ def fit(model, batch, steps, batch_size=None):
 )
 def test_parameter_counts_are_the_papers(told, labels_in, size, generator, discriminator):
     with torch.device("meta"):
-        networks = Generator(labels_in), Discriminator(told, size)
+        networks = Generator(labels_in), AttributeDiscriminator(told, size)
     counts = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
     assert counts == [generator, discriminator or counts[1]]
 
@@ -92,7 +93,7 @@ def test_parameter_counts_are_the_papers(told, labels_in, size, generator, discr
 def test_output_shapes(size, depth):
     image, label = torch.zeros(2, 3, size, size), torch.zeros(2, 4)
     assert Generator(4, width=2, blocks=1)(image, label).shape == image.shape
-    scores, logits = Discriminator(4, size, width=2, depth=depth)(image)
+    scores, logits = AttributeDiscriminator(4, size, width=2, depth=depth)(image)
     assert scores.shape == (2, 1, size // 2**depth, size // 2**depth)
     assert logits.shape == (2, 4)
 
