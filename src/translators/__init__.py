@@ -7,6 +7,7 @@ from typing import Any
 
 _HOMES = {
     "Batch": "types",
+    "CycleGAN": "cyclegan",
     "Phase": "types",
     "StarGAN": "stargan",
     "Target": "types",

@@ -43,6 +43,8 @@ class Translator(LightningModule, ABC):
         attributes: the K names of the label's columns, in order; a checkpoint knows its attributes by them.
         one_hot: exactly one attribute is on (a class), where otherwise each is on or off by itself.
         phases: the stretches of training; the run ends with the last. None takes the paper's, ``schedule``.
+        start: checkpoint or run folder whose weights a new run starts from, as to go on with other data or, where a
+            model grows in stages, from the stage before. A run that is resumed has its own.
         n_critic: discriminator updates per generator update.
         lr: Adam's learning rate, of both players.
         betas: Adam's moments' decay.
@@ -65,6 +67,7 @@ class Translator(LightningModule, ABC):
         attributes: Sequence[str],
         one_hot: bool = False,
         phases: Sequence[Phase] | None = None,
+        start: str | None = None,
         n_critic: int = 1,
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.5, 0.999),
@@ -90,7 +93,8 @@ class Translator(LightningModule, ABC):
         for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self.save_hyperparameters(ignore="phases")
+        self.save_hyperparameters(ignore=("phases", "start"))
+        self._start = start
         self.attributes = tuple(attributes)
         self.phases = tuple(self.schedule if phases is None else phases)
         self.phase = self.phases[0]
@@ -127,8 +131,13 @@ class Translator(LightningModule, ABC):
     def lr_scale(self, step: int) -> float:
         """Factor on the learning rate: 1, falling linearly to ``final`` over the phase's last ``decay`` iterations."""
         phase, start = self._phase_at(step)
-        remaining = min(1.0, (start + phase.steps - step) / phase.decay) if phase.decay else 1.0
-        return phase.final + (1 - phase.final) * remaining
+        if not phase.decay:
+            return 1.0
+        fallen = max(0, step - (start + phase.steps - phase.decay))  # iterations into the decay
+        if phase.stairs:
+            stair = phase.decay // phase.stairs
+            fallen = fallen // stair * stair
+        return phase.final + (1 - phase.final) * (1 - fallen / phase.decay)
 
     # ------------------------------------------------------------------------------------------ the game
 
@@ -225,10 +234,24 @@ class Translator(LightningModule, ABC):
                 )
             loop.max_steps = total if loop.max_steps < 0 else min(loop.max_steps, total)
             if self.hparams["compile"]:
-                self.generator.compile()
-                self.discriminator.compile()
+                for player in (self.generator, self.discriminator):
+                    for network in player.children() if isinstance(player, nn.ModuleDict) else (player,):
+                        network.compile()
+            if self._start is not None and self.trainer.ckpt_path is None:
+                self.start_from(Translator.load(self._start))
         if self.hparams["channels_last"]:
             self.to(memory_format=torch.channels_last)
+
+    def start_from(self, other: Translator) -> None:
+        """Take over the weights of a trained translator, which a new run begins with.
+
+        Raises:
+            ValueError: if it is of another kind, or of other widths, depths or attributes.
+        """
+        checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": other.hparams}
+        _check_kind(self, type(other).__name__)
+        _check_fit(self, checkpoint)
+        self.load_state_dict(other.state_dict())
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One Adam for each player, over all of its parameters; what a phase freezes has no gradient."""
@@ -307,8 +330,8 @@ class Translator(LightningModule, ABC):
         """Every edit the data proposes for a batch, and the way back.
 
         Returns:
-            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], and ``seconds``, the
-            time that the B x E forward translations took.
+            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], of a model with masks
+            ``masks`` (B, E, 1, H, W) in [0, 1], and ``seconds``, the time that the B x E forward translations took.
         Raises:
             ValueError: if the trainer has no datamodule.
         """
@@ -316,18 +339,21 @@ class Translator(LightningModule, ABC):
         if data is None:
             raise ValueError("which edits to show is the datamodule's to say: give the trainer one, not bare loaders")
         targets = data.edits(batch["label"])
-        images, reconstructions, seconds = [], [], 0.0
+        images, masks, reconstructions, seconds = [], [], [], 0.0
         source = Target(label=batch["label"], reference=batch["image"])
         with self.averaged():
             for label in targets.unbind(dim=1):
                 start = _clock(self.device)
-                image = self.translate(batch["image"], Target(label=label, reference=batch["reference"])).image
+                translation = self.translate(batch["image"], Target(label=label, reference=batch["reference"]))
                 seconds += _clock(self.device) - start
-                images.append(image.float())
-                reconstructions.append(self.translate(image, source).image.float())
+                images.append(translation.image.float())
+                if translation.mask is not None:
+                    masks.append(translation.mask.float())
+                reconstructions.append(self.translate(translation.image, source).image.float())
         return {
             "targets": targets,
             "images": torch.stack(images, dim=1),
+            **({"masks": torch.stack(masks, dim=1)} if masks else {}),
             "reconstructions": torch.stack(reconstructions, dim=1),
             "seconds": seconds,
         }
@@ -344,6 +370,7 @@ class Translator(LightningModule, ABC):
             "name": type(self).__name__,
             "average": {name: weight.cpu() for name, weight in self.average.weights.items()},
             "skipped": dict(self._skipped),
+            "processes": strategy.gather(self.process_state()),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -352,14 +379,27 @@ class Translator(LightningModule, ABC):
         Raises:
             ValueError: if another kind of model wrote the checkpoint, or one of other widths, depths or attributes.
         """
-        name = checkpoint.get("translator", {}).get("name", "another model")
-        if name != type(self).__name__:
-            raise ValueError(
-                f"this checkpoint is of {name}, the model is {type(self).__name__}: choose the one that made it"
-            )
+        _check_kind(self, checkpoint.get("translator", {}).get("name", "another model"))
         _check_fit(self, checkpoint)
         self.average.weights = checkpoint["translator"]["average"]
         self._skipped = checkpoint["translator"]["skipped"]
+        states = checkpoint["translator"]["processes"]
+        if self._trainer is None or not any(states):
+            return
+        if len(states) == self.trainer.world_size:
+            self.restore_process_state(states[self.trainer.global_rank])
+        else:
+            rank_zero_warn(
+                f"this checkpoint is of {len(states)} processes, there are {self.trainer.world_size}: what each of "
+                "them remembered (generated images) is forgotten"
+            )
+
+    def process_state(self) -> dict[str, Tensor]:
+        """What this process remembers beside weights and buffers, which are the same in all: for the checkpoint."""
+        return {}
+
+    def restore_process_state(self, state: dict[str, Tensor]) -> None:
+        """Remember what `process_state` returned on this process of the run that is resumed."""
 
     @classmethod
     def load(cls, path: str) -> Self:
@@ -387,6 +427,13 @@ class Translator(LightningModule, ABC):
         model.average.swap(model.generator)
         model.average.weights = {}
         return model.eval()
+
+
+def _check_kind(model: Translator, name: str) -> None:
+    if name != type(model).__name__:
+        raise ValueError(
+            f"this checkpoint is of {name}, the model is {type(model).__name__}: choose the one that made it"
+        )
 
 
 def _check_fit(model: Translator, checkpoint: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ these cases.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -37,6 +38,15 @@ def average(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= processes()
     return values
+
+
+def gather(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """What each process holds, on all of them, by rank."""
+    everyone: list[Any] = [state]
+    if processes() > 1:
+        everyone = [None] * processes()
+        dist.all_gather_object(everyone, state)
+    return everyone
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

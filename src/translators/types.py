@@ -48,6 +48,8 @@ class Phase:
         name: read as ``self.phase.name`` by a model whose forward changes with it.
         decay: over the last ``decay`` iterations the learning rate falls linearly.
         final: the share of the learning rate that it falls to, in [0, 1].
+        stairs: equal stretches of the decay, in each of which the rate stays what it is at their start: what authors'
+            code does that lowers it once an epoch. 0 lets it fall with every iteration.
         learns: dotted module names that are trained; the rest is frozen (no gradient, eval mode).
     """
 
@@ -55,6 +57,7 @@ class Phase:
     name: str = ""
     decay: int = 0
     final: float = 0.0
+    stairs: int = 0
     learns: tuple[str, ...] = ("generator", "discriminator")
 
     def __post_init__(self) -> None:
@@ -65,5 +68,9 @@ class Phase:
             raise ValueError(f"phase {self.name!r}: decay must lie in 0..{self.steps} (its steps), got {self.decay}")
         if not 0 <= self.final <= 1:
             raise ValueError(f"phase {self.name!r}: final must lie in 0..1 of the learning rate, got {self.final}")
+        if self.stairs < 0 or (self.stairs and self.decay % self.stairs):
+            raise ValueError(
+                f"phase {self.name!r}: stairs must divide its decay, {self.decay}, into equal parts, got {self.stairs}"
+            )
         if self.final and not self.decay:
             raise ValueError(f"phase {self.name!r}: final={self.final} needs a decay, over how many iterations")

@@ -1,0 +1,407 @@
+"""CycleGAN: two domains, and a generator for each way between them (Zhu, Park, Isola, Efros, ICCV 2017, 1703.10593).
+
+The paper's G is ``ab`` here, its F ``ba``; D_Y, which judges images of B, is ``b``, and D_X is ``a``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from translators.base import Translator
+from translators.losses import logistic, lsgan
+from translators.pool import ImagePool
+from translators.types import Batch, Phase, Target, Translation
+
+ADVERSARIES = {"lsgan": lsgan, "vanilla": logistic}
+
+# ------------------------------------------------------------------------------------------------ networks
+
+
+def _norm(channels: int) -> nn.InstanceNorm2d:
+    """Of each image's own statistics, with nothing learnt: biases before it do nothing, but are in authors' files."""
+    return nn.InstanceNorm2d(channels)
+
+
+class BlurDown(nn.Module):
+    """Half the side, without aliasing: the binomial filter 1 2 1 over a mirrored border (Zhang, ICML 2019).
+
+    Args:
+        channels: C, each filtered alike.
+    """
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filt", torch.outer(row, row).expand(channels, 1, 3, 3).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H / 2, W / 2), rounded up."""
+        padded = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+        return functional.conv2d(padded, self.filt.to(x.dtype), stride=2, groups=x.shape[1])
+
+
+class BlurUp(nn.Module):
+    """Twice the side, without a checkerboard: the filter 1 3 3 1 over a repeated border, which is bilinear.
+
+    Args:
+        channels: C, each filtered alike.
+    """
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
+        self.register_buffer("filt", torch.outer(row, row).expand(channels, 1, 4, 4).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 2H, 2W)."""
+        padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+        return functional.conv_transpose2d(padded, self.filt.to(x.dtype), stride=2, padding=3, groups=x.shape[1])
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions over mirrored borders, added to their input, nothing after the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3),
+            _norm(width),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3),
+            _norm(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) to the same shape."""
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Residual blocks at a quarter of the side (sect. 7.2: c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3).
+
+    Args:
+        width: channels after the first convolution; four times as many in the residual blocks.
+        blocks: residual blocks; 9 for 256 px and above, 6 for 128.
+        antialias: resample through blur filters, as github.com/taesungp/contrastive-unpaired-translation does, in
+            place of strided convolutions.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 9, antialias: bool = False) -> None:
+        super().__init__()
+
+        def rectified(channels: int) -> list[nn.Module]:
+            return [_norm(channels), nn.ReLU(inplace=True)]
+
+        def down(narrow: int) -> list[nn.Module]:
+            if antialias:
+                return [nn.Conv2d(narrow, 2 * narrow, 3, 1, 1), *rectified(2 * narrow), BlurDown(2 * narrow)]
+            return [nn.Conv2d(narrow, 2 * narrow, 3, 2, 1), *rectified(2 * narrow)]
+
+        def up(wide: int) -> list[nn.Module]:
+            if antialias:
+                return [BlurUp(wide), nn.Conv2d(wide, wide // 2, 3, 1, 1), *rectified(wide // 2)]
+            return [nn.ConvTranspose2d(wide, wide // 2, 3, 2, 1, output_padding=1), *rectified(wide // 2)]
+
+        self.model = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(3, width, 7),
+            *rectified(width),
+            *down(width),
+            *down(2 * width),
+            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            *up(4 * width),
+            *up(2 * width),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(width, 3, 7),
+            nn.Tanh(),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the same shape, in (-1, 1)."""
+        output: Tensor = self.model(image)
+        return output
+
+
+class Level(nn.Module):
+    """One level of a U-Net: down, through the levels below, up, and beside its own input."""
+
+    def __init__(self, outer: int, inner: int, below: nn.Module | None, outermost: bool = False) -> None:
+        super().__init__()
+        down: list[nn.Module] = [nn.Conv2d(3 if outermost else outer, inner, 4, 2, 1)]
+        if not outermost:
+            down = [nn.LeakyReLU(0.2), *down]  # not in place: the input goes around, too
+            if below is not None:
+                down.append(_norm(inner))
+        into_up = inner if below is None else 2 * inner
+        up: list[nn.Module] = [nn.ReLU(inplace=True), nn.ConvTranspose2d(into_up, 3 if outermost else outer, 4, 2, 1)]
+        up.append(nn.Tanh() if outermost else _norm(outer))
+        self.model = nn.Sequential(*down, *([] if below is None else [below]), *up)
+        self.outermost = outermost
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, outer, H, W) to (B, 2 * outer, H, W), the input first; of the outermost level, an image to an image."""
+        inside: Tensor = self.model(x)
+        return inside if self.outermost else torch.cat([x, inside], dim=1)
+
+
+class UNetGenerator(nn.Module):
+    """Down to a single pixel and up again, with each level's input beside its output (Isola et al., CVPR 2017).
+
+    Args:
+        width: channels of the outermost level; doubled three times on the way in.
+        depth: levels, each halving the side: 8 for 256 px, 7 for 128.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 8) -> None:
+        super().__init__()
+        if depth < 2:
+            raise ValueError(f"a U-Net needs a depth of at least 2, got {depth}")
+        channels = [width * min(2**level, 8) for level in range(depth)]
+        below: nn.Module | None = None
+        for outer, inner in reversed(list(pairwise(channels))):
+            below = Level(outer, inner, below)
+        self.model = Level(width, width, below, outermost=True)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the same shape, in (-1, 1)."""
+        output: Tensor = self.model(image)
+        return output
+
+
+class PatchDiscriminator(nn.Module):
+    """Scores each 70 x 70 patch of an image as real or fake (sect. 7.2: C64-C128-C256-C512).
+
+    The paper has stride 2 throughout; only with the last two convolutions of stride 1, as in the released code, does a
+    patch measure 70 px.
+
+    Args:
+        width: channels after the first convolution; doubled three times.
+        antialias: resample through blur filters in place of strided convolutions.
+    """
+
+    def __init__(self, width: int = 64, antialias: bool = False) -> None:
+        super().__init__()
+
+        def halved(narrow: int, wide: int, norm: bool = True) -> list[nn.Module]:
+            convolution = nn.Conv2d(narrow, wide, 4, 1 if antialias else 2, 1)
+            after = [*([_norm(wide)] if norm else []), nn.LeakyReLU(0.2, inplace=True)]
+            return [convolution, *after, *([BlurDown(wide)] if antialias else [])]
+
+        self.model = nn.Sequential(
+            *halved(3, width, norm=False),
+            *halved(width, 2 * width),
+            *halved(2 * width, 4 * width),
+            nn.Conv2d(4 * width, 8 * width, 4, 1, 1),
+            _norm(8 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(8 * width, 1, 4, 1, 1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, 1, H / 8 - 2, W / 8 - 2), before any sigmoid."""
+        scores: Tensor = self.model(image)
+        return scores
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+# ------------------------------------------------------------------------------------------------ the translator
+
+
+class CycleGAN(Translator):
+    """Two domains; what was translated there and back again must be what it was.
+
+    The label says the domain: one-hot over the names of A and B, as from a folder for each; or one attribute that B's
+    pictures have (1) and A's have not (0). In training the reference must be of the other domain than the image
+    (``reference: other`` of the datamodule); which of the two comes first does not matter.
+
+    Args:
+        attributes: the names of A and B, or of the one attribute.
+        one_hot: the first of these.
+        image_size: side of the images of training; `translate` takes all that the generator does.
+        network: of the generators: "resnet" (sides of images are multiples of 4) or "unet" (of 2**unet_depth).
+        generator_width: channels after a generator's first convolution.
+        discriminator_width: likewise a discriminator's.
+        blocks: residual blocks of "resnet": 9 for 256 px and above, 6 for 128.
+        unet_depth: levels of "unet": 8 for 256 px, 7 for 128.
+        antialias: resample through blur filters ("resnet" and the discriminators).
+        gan_mode: least squares, or the paper's eq. 1 ("vanilla").
+        pool_size: generated images that each discriminator's pool holds; 0 for none.
+        lambda_adv: weight of the adversarial term; 0 leaves the cycles alone.
+        lambda_cyc_a: weight of the forward cycle, |F(G(a)) - a|; 0 leaves it out.
+        lambda_cyc_b: weight of the backward cycle, |G(F(b)) - b|.
+        lambda_idt: weight of the identity term, relative to those of the cycles (sect. 5.2); 0, what the paper has for
+            most tasks, leaves it out. 0.5 is what the released weights were trained with.
+        lr: Adam's learning rate.
+        training: what every `Translator` takes.
+
+    Raises:
+        ValueError: if there are more than two domains, or a size does not suit the networks.
+    """
+
+    generator: nn.ModuleDict
+    discriminator: nn.ModuleDict
+
+    # 100 epochs at the full rate, then 100 of linear decay, lowered once an epoch; an epoch is one pass over the larger
+    # domain, of horse2zebra's 1,334 zebras, at batch 1. In the last epoch the rate is 1/101 of the first's.
+    schedule = (Phase(steps=200 * 1334, decay=101 * 1334, stairs=101),)
+
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        one_hot: bool = False,
+        image_size: int = 256,
+        network: Literal["resnet", "unet"] = "resnet",
+        generator_width: int = 64,
+        discriminator_width: int = 64,
+        blocks: int = 9,
+        unet_depth: int = 8,
+        antialias: bool = False,
+        gan_mode: Literal["lsgan", "vanilla"] = "lsgan",
+        pool_size: int = 50,
+        lambda_adv: float = 1.0,
+        lambda_cyc_a: float = 10.0,
+        lambda_cyc_b: float = 10.0,
+        lambda_idt: float = 0.5,
+        lr: float = 2e-4,
+        **training: Any,
+    ) -> None:
+        super().__init__(attributes=attributes, one_hot=one_hot, lr=lr, **training)
+        if len(attributes) != (2 if one_hot else 1):
+            raise ValueError(
+                f"CycleGAN translates between two domains, got {'the domains' if one_hot else 'the attributes'} "
+                f"{', '.join(attributes)}: name two domains or one attribute (--data.init_args.domains=[cat,dog], "
+                "--data.init_args.attributes=[Smiling]), or take a model for many, such as StarGAN"
+            )
+        if gan_mode not in ADVERSARIES:
+            raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
+        if network not in ("resnet", "unet"):
+            raise ValueError(f"network must be resnet or unet, got {network!r}")
+        for name, value in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.adversary = ADVERSARIES[gan_mode]
+
+        def generator() -> nn.Module:
+            if network == "unet":
+                return UNetGenerator(generator_width, unet_depth)
+            return ResnetGenerator(generator_width, blocks, antialias)
+
+        self.generator = nn.ModuleDict({"ab": generator(), "ba": generator()})
+        self.discriminator = nn.ModuleDict(
+            {domain: PatchDiscriminator(discriminator_width, antialias) for domain in ("a", "b")}
+        )
+        self.pools = {"a": ImagePool(pool_size), "b": ImagePool(pool_size)}
+        self._check_sides((image_size, image_size))
+        self.apply(_initialise)
+
+    def translate(self, image: Tensor, target: Target) -> Translation:
+        """Bring images into the target's domain; those that are there already, too, which should not change them.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1]; H and W multiples of 4 (of 2**unet_depth for "unet").
+            target: of which `label` is read: (B, 2), one-hot, or (B, 1), 1 for B.
+
+        Raises:
+            ValueError: if image or label is anything else.
+        """
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"CycleGAN takes images (B, 3, H, W), got {tuple(image.shape)}")
+        self._check_sides(image.shape[2:])
+        to_b = self._is_b(target.label, len(image))
+        ways = [(rows, self.generator[way]) for rows, way in ((to_b, "ab"), (~to_b, "ba")) if rows.any()]
+        translated = torch.cat([generator(image[rows]) for rows, generator in ways])
+        order = torch.cat([rows.nonzero()[:, 0] for rows, _ in ways])
+        return Translation(image=translated[order.argsort()])
+
+    def _is_b(self, label: Tensor | None, count: int) -> Tensor:
+        """(B,) booleans: whose label is that of domain B."""
+        expected = (count, len(self.attributes))
+        if label is None or label.shape != expected:
+            got = "none" if label is None else tuple(label.shape)
+            raise ValueError(f"the label must have shape {expected}, for {', '.join(self.attributes)}, got {got}")
+        on = label == 1
+        if not (on | (label == 0)).all() or (self.hparams["one_hot"] and (on.sum(1) != 1).any()):
+            kind = "one-hot" if self.hparams["one_hot"] else "0 or 1"
+            raise ValueError(f"the label of a domain must be {kind}, got {label[0].tolist()} among others")
+        return on[:, -1]
+
+    def _check_sides(self, sides: Sequence[int]) -> None:
+        multiple = 2 ** self.hparams["unet_depth"] if self.hparams["network"] == "unet" else 4
+        if any(side % multiple or side < 32 for side in sides):
+            raise ValueError(
+                f"image sides must be multiples of {multiple} and at least 32 (the discriminator's smallest), got "
+                f"{' x '.join(map(str, sides))}: choose another image_size"
+                + (", or another unet_depth" if self.hparams["network"] == "unet" else "")
+            )
+
+    def _domains(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The images of A and those of B, in each row one of both."""
+        count = len(batch["image"])
+        is_b, reference_is_b = self._is_b(batch["label"], count), self._is_b(batch["reference_label"], count)
+        if (is_b == reference_is_b).any():
+            raise ValueError(
+                "CycleGAN needs a picture of each domain in each row of a batch, but some references are of their "
+                "image's own: set --data.init_args.reference=other"
+            )
+        is_b = is_b[:, None, None, None]
+        return torch.where(is_b, batch["reference"], batch["image"]), torch.where(
+            is_b, batch["image"], batch["reference"]
+        )
+
+    def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """The term adv: eq. 1 or its least squares (sect. 4) for both domains, halved to slow the discriminators down.
+
+        The fakes are out of the pools (sect. 4, after Shrivastava et al.).
+        """
+        a, b = self._domains(batch)
+        adv = torch.zeros((), device=a.device)
+        for domain, real, fake in (("b", b, self.generator["ab"](a)), ("a", a, self.generator["ba"](b))):
+            score, discriminator = self.adversary.discriminator, self.discriminator[domain]
+            adv = adv + score(discriminator(real), discriminator(self.pools[domain].exchange(fake))) / 2
+        return {"adv": adv}
+
+    def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """Terms adv, cyc_a, cyc_b and, if it weighs anything, idt; their weighted sum is eq. 3.
+
+        One sum: each cycle teaches both generators.
+        """
+        a, b = self._domains(batch)
+        to_b, to_a = self.generator["ab"], self.generator["ba"]
+        fake_b, fake_a = to_b(a), to_a(b)
+        score = self.adversary.generator
+        terms = {
+            "adv": score(self.discriminator["b"](fake_b)) + score(self.discriminator["a"](fake_a)),  # eq. 1
+            "cyc_a": (to_a(fake_b) - a).abs().mean(),  # eq. 2, forward
+            "cyc_b": (to_b(fake_a) - b).abs().mean(),  # eq. 2, backward
+        }
+        if self.hparams["lambda_idt"]:  # sect. 5.2
+            same_a, same_b = (to_a(a) - a).abs().mean(), (to_b(b) - b).abs().mean()
+            terms["idt"] = self.hparams["lambda_cyc_a"] * same_a + self.hparams["lambda_cyc_b"] * same_b
+        return terms
+
+    def process_state(self) -> dict[str, Tensor]:
+        """What the pools hold: without it a resumed run's discriminators would see other images."""
+        return {domain: pool.state() for domain, pool in self.pools.items()}
+
+    def restore_process_state(self, state: dict[str, Tensor]) -> None:
+        """Fill the pools again."""
+        for domain, pool in self.pools.items():
+            pool.restore(state[domain], self.device)

@@ -1,0 +1,58 @@
+"""Images that a generator made some time ago, for a discriminator to see again (Shrivastava et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class ImagePool:
+    """A history of generated images, which keeps a discriminator from forgetting what it has seen through.
+
+    Each process has its own; a checkpoint must keep them all, as the discriminator would see other images after a
+    resume (`translators.base.Translator.process_state`).
+
+    Args:
+        size: how many images it holds; 0 passes every image through.
+
+    Raises:
+        ValueError: if the size is negative.
+    """
+
+    def __init__(self, size: int = 50) -> None:
+        if size < 0:
+            raise ValueError(f"pool_size must be at least 0, got {size}")
+        self.size = size
+        self.images: list[Tensor] = []  # (C, H, W) each
+
+    def exchange(self, images: Tensor) -> Tensor:
+        """Put images in and get as many out (CycleGAN's released code).
+
+        Until the pool is full each image is stored and returned. Then half of the time an image is returned, and
+        otherwise it takes the place of a random stored one, which is returned.
+
+        Args:
+            images: (B, C, H, W).
+
+        Returns:
+            Likewise, without gradients.
+        """
+        if self.size == 0:
+            return images.detach()
+        exchanged = []
+        for image in images.detach().unbind():
+            if len(self.images) < self.size:
+                self.images.append(image.clone())
+            elif torch.rand(()) < 0.5:
+                place = int(torch.randint(self.size, ()))
+                image, self.images[place] = self.images[place], image.clone()
+            exchanged.append(image)
+        return torch.stack(exchanged)
+
+    def state(self) -> Tensor:
+        """(N, C, H, W), what it holds."""
+        return torch.stack(self.images).cpu() if self.images else torch.empty(0)
+
+    def restore(self, state: Tensor, device: torch.device) -> None:
+        """Hold what another pool held."""
+        self.images = [image.to(device) for image in state.unbind()]
