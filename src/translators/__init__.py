@@ -6,8 +6,10 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "ADSPM": "adspm",
     "Batch": "types",
     "CycleGAN": "cyclegan",
+    "GANimation": "ganimation",
     "Phase": "types",
     "StarGAN": "stargan",
     "Target": "types",

@@ -117,6 +117,10 @@ class Translator(LightningModule, ABC):
     def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Unweighted, named terms of the generator's loss; the discriminator is frozen meanwhile."""
 
+    def discriminator_losses(self) -> Sequence[Loss]:
+        """The discriminator's updates in one iteration: one, of all terms, unless a paper's code makes several."""
+        return (self.discriminator_loss,)
+
     def sample_target(self, batch: Batch) -> Target:
         """What this batch shall become; drawn once per iteration, both players see the same."""
         return Target(label=batch["reference_label"], reference=batch["reference"])
@@ -150,7 +154,8 @@ class Translator(LightningModule, ABC):
         discriminator_optimizer, generator_optimizer = self.trainer.optimizers
         generator_turn = (self.global_step + 1) % self.hparams["n_critic"] == 0
         target = self.sample_target(batch)
-        self._update("discriminator", discriminator_optimizer, self.discriminator_loss, batch, target)
+        for loss in self.discriminator_losses():
+            self._update("discriminator", discriminator_optimizer, loss, batch, target)
         self._count_iteration()
         if generator_turn:
             self._update("generator", generator_optimizer, self.generator_loss, batch, target)

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from translators.base import Translator
-from translators.losses import logistic, lsgan
+from translators.checks import check_binary, check_image, check_label, check_one_hot
+from translators.losses import ADVERSARIES
 from translators.pool import ImagePool
 from translators.types import Batch, Phase, Target, Translation
-
-ADVERSARIES = {"lsgan": lsgan, "vanilla": logistic}
 
 # ------------------------------------------------------------------------------------------------ networks
 
@@ -290,8 +289,8 @@ class CycleGAN(Translator):
                 f"{', '.join(attributes)}: name two domains or one attribute (--data.init_args.domains=[cat,dog], "
                 "--data.init_args.attributes=[Smiling]), or take a model for many, such as StarGAN"
             )
-        if gan_mode not in ADVERSARIES:
-            raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
+        if gan_mode not in ("lsgan", "vanilla"):
+            raise ValueError(f"gan_mode must be lsgan or vanilla, got {gan_mode!r}")
         if network not in ("resnet", "unet"):
             raise ValueError(f"network must be resnet or unet, got {network!r}")
         for name, value in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
@@ -309,7 +308,12 @@ class CycleGAN(Translator):
             {domain: PatchDiscriminator(discriminator_width, antialias) for domain in ("a", "b")}
         )
         self.pools = {"a": ImagePool(pool_size), "b": ImagePool(pool_size)}
-        self._check_sides((image_size, image_size))
+        self._multiple = 2**unet_depth if network == "unet" else 4
+        if image_size % self._multiple or image_size < 32:
+            raise ValueError(
+                f"image_size must be a multiple of {self._multiple} (for this network) and at least 32 (for the "
+                f"discriminators), got {image_size}"
+            )
         self.apply(_initialise)
 
     def translate(self, image: Tensor, target: Target) -> Translation:
@@ -322,9 +326,7 @@ class CycleGAN(Translator):
         Raises:
             ValueError: if image or label is anything else.
         """
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(f"CycleGAN takes images (B, 3, H, W), got {tuple(image.shape)}")
-        self._check_sides(image.shape[2:])
+        check_image("CycleGAN", image, self._multiple)
         to_b = self._is_b(target.label, len(image))
         ways = [(rows, self.generator[way]) for rows, way in ((to_b, "ab"), (~to_b, "ba")) if rows.any()]
         translated = torch.cat([generator(image[rows]) for rows, generator in ways])
@@ -333,24 +335,11 @@ class CycleGAN(Translator):
 
     def _is_b(self, label: Tensor | None, count: int) -> Tensor:
         """(B,) booleans: whose label is that of domain B."""
-        expected = (count, len(self.attributes))
-        if label is None or label.shape != expected:
-            got = "none" if label is None else tuple(label.shape)
-            raise ValueError(f"the label must have shape {expected}, for {', '.join(self.attributes)}, got {got}")
-        on = label == 1
-        if not (on | (label == 0)).all() or (self.hparams["one_hot"] and (on.sum(1) != 1).any()):
-            kind = "one-hot" if self.hparams["one_hot"] else "0 or 1"
-            raise ValueError(f"the label of a domain must be {kind}, got {label[0].tolist()} among others")
-        return on[:, -1]
-
-    def _check_sides(self, sides: Sequence[int]) -> None:
-        multiple = 2 ** self.hparams["unet_depth"] if self.hparams["network"] == "unet" else 4
-        if any(side % multiple or side < 32 for side in sides):
-            raise ValueError(
-                f"image sides must be multiples of {multiple} and at least 32 (the discriminator's smallest), got "
-                f"{' x '.join(map(str, sides))}: choose another image_size"
-                + (", or another unet_depth" if self.hparams["network"] == "unet" else "")
-            )
+        label = check_label(label, count, self.attributes)
+        check_binary(label)
+        if self.hparams["one_hot"]:
+            check_one_hot(label)
+        return label[:, -1] == 1
 
     def _domains(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The images of A and those of B, in each row one of both."""

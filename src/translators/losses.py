@@ -55,6 +55,9 @@ lsgan = AdversarialPair(_lsgan_discriminator, _lsgan_generator)
 logistic = AdversarialPair(_logistic_discriminator, _logistic_generator)
 """-log D and -log(1 - D) of the sigmoid D; the generator's does not saturate (Goodfellow et al., NIPS 2014)."""
 
+ADVERSARIES = {"wgan-gp": wgan, "vanilla": logistic, "lsgan": lsgan}
+"""By what a constructor's ``gan_mode`` calls them; only the first has a penalty."""
+
 
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, alpha: Tensor | None = None
@@ -86,6 +89,19 @@ def gradient_penalty(
         (slope,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
         norm = (slope.square().flatten(1).sum(1) + 1e-12).sqrt()  # the second derivative of sqrt at 0 is NaN
         return (norm - 1).square().mean()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """How rough images are: the sum of the differences of neighbouring pixels, their absolute values (L1).
+
+    Args:
+        image: (B, C, H, W).
+
+    Returns:
+        Scalar, the mean over the batch of the sum over an image; it grows with the image's side.
+    """
+    along_y, along_x = (image.diff(dim=axis).abs().sum() for axis in (2, 3))
+    return (along_y + along_x) / len(image)
 
 
 def attribute_loss(logits: Tensor, label: Tensor, one_hot: bool) -> Tensor:

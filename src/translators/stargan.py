@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
+from translators.checks import check_binary, check_image, check_label, check_one_hot
 from translators.layers import AttributeDiscriminator, decoding, encoding, with_planes
-from translators.losses import attribute_loss, gradient_penalty, logistic, lsgan, wgan
+from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
-
-ADVERSARIES = {"wgan-gp": wgan, "vanilla": logistic, "lsgan": lsgan}
 
 
 class Generator(nn.Module):
@@ -128,23 +127,12 @@ class StarGAN(Translator):
         Raises:
             ValueError: if image or label is anything else.
         """
-        return Translation(image=self.generator(image, self._checked(image, target.label)))
+        return Translation(image=self.generator(image, self._checked(image, target)))
 
-    def _checked(self, image: Tensor, label: Tensor | None) -> Tensor:
-        if image.ndim != 4 or image.shape[1] != 3 or any(side % 4 or side < 8 for side in image.shape[2:]):
-            raise ValueError(
-                f"StarGAN takes images (B, 3, H, W), H and W multiples of 4 and at least 8, got {tuple(image.shape)}"
-            )
-        expected = (len(image), len(self.attributes))
-        if label is None or label.shape != expected:
-            got = "none" if label is None else tuple(label.shape)
-            raise ValueError(f"the target's label must have shape {expected}, a column per attribute, got {got}")
-        if not ((label == 0) | (label == 1)).all():
-            wrong = label[(label != 0) & (label != 1)][0].item()
-            raise ValueError(
-                f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0; action "
-                "units become 0 or 1 with --data.init_args.presence=0.2)"
-            )
+    def _checked(self, image: Tensor, target: Target) -> Tensor:
+        check_image("StarGAN", image)
+        label = check_label(target.label, len(image), self.attributes)
+        check_binary(label)
         classes = [label] if self.hparams["one_hot"] else []
         if self.hparams["parts"]:
             datasets = self._datasets(label)
@@ -153,8 +141,7 @@ class StarGAN(Translator):
                 raise ValueError("a joint label has one 1 in its mask, and outside that dataset's part only zeros")
             classes = [label[images, columns] for columns, images, one_hot in datasets if one_hot]
         for rows in classes:
-            if (rows.sum(1) != 1).any():
-                raise ValueError(f"of classes exactly one is 1, got {rows[rows.sum(1) != 1][0].int().tolist()}")
+            check_one_hot(rows)
         return label
 
     def _datasets(self, label: Tensor) -> list[tuple[slice, Tensor, bool]]:

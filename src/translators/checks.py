@@ -1,0 +1,59 @@
+"""What images and labels a translator takes, asked where they enter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) -> None:
+    """Raise a ValueError unless the images are (B, 3, H, W) with sides that suit the networks.
+
+    Args:
+        model: what to call the model in the error.
+        image: to be checked.
+        multiple: of which both sides must be.
+        least: smallest side.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or any(side % multiple or side < least for side in image.shape[2:]):
+        raise ValueError(
+            f"{model} takes images (B, 3, H, W), H and W multiples of {multiple} and at least {least}, got "
+            f"{tuple(image.shape)}"
+        )
+
+
+def check_label(label: Tensor | None, count: int, attributes: Sequence[str]) -> Tensor:
+    """The label, if it is (count, K), a column for each attribute; a ValueError otherwise."""
+    expected = (count, len(attributes))
+    if label is None or label.shape != expected:
+        got = "none" if label is None else tuple(label.shape)
+        names = ", ".join(attributes)
+        raise ValueError(f"the target's label must have shape {expected}, a column each for {names}; got {got}")
+    return label
+
+
+def check_binary(label: Tensor) -> None:
+    """Raise a ValueError unless each entry of a label is 0 or 1."""
+    if not ((label == 0) | (label == 1)).all():
+        wrong = label[(label != 0) & (label != 1)][0].item()
+        raise ValueError(
+            f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0; action "
+            "units become 0 or 1 with --data.init_args.presence=0.2)"
+        )
+
+
+def check_one_hot(label: Tensor) -> None:
+    """Raise a ValueError unless exactly one entry of each row of 0s and 1s is 1."""
+    if (label.sum(1) != 1).any():
+        raise ValueError(f"of classes exactly one is 1, got {label[label.sum(1) != 1][0].int().tolist()}")
+
+
+def check_units(label: Tensor) -> None:
+    """Raise a ValueError unless each entry of a label lies in [0, 1], as intensities of action units do."""
+    if not ((label >= 0) & (label <= 1)).all():
+        wrong = label[~((label >= 0) & (label <= 1))][0].item()
+        raise ValueError(
+            f"action units are intensities from 0 to 1 (OpenFace's 0 to 5, divided by 5), got {wrong:g}: scale them, "
+            "or clamp what was added to them"
+        )
