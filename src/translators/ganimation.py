@@ -127,7 +127,7 @@ class GANimation(Translator):
         for name, size in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if blocks < 0 or noise < 0:
+        if blocks < 0 or not noise >= 0:
             raise ValueError(f"blocks and noise must be at least 0, got {blocks} and {noise}")
         self.adversary = ADVERSARIES[gan_mode]
         self.penalised = gan_mode == "wgan-gp"
@@ -148,13 +148,13 @@ class GANimation(Translator):
         Raises:
             ValueError: if image or label is anything else.
         """
+        check_image("GANimation", image)
         label = check_label(target.label, len(image), self.attributes)
         check_units(label)
         return self._edit(image, label)
 
     def _edit(self, image: Tensor, units: Tensor) -> Translation:
         """`translate` for units of any value, such as training's noisy targets."""
-        check_image("GANimation", image)
         color, keep = self.generator(image, units)
         edited = keep * image + (1 - keep) * color  # eq. 1, as in the second version
         return Translation(image=edited, mask=1 - keep, extras={"color": color})
@@ -171,7 +171,7 @@ class GANimation(Translator):
             return super().discriminator_losses()
         return (
             lambda batch, target: self._judgement(self._real_and_fake(batch, target), batch["label"]),
-            lambda batch, target: self._penalty(self._real_and_fake(batch, target)),
+            self._penalty_alone,
         )
 
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
@@ -182,6 +182,7 @@ class GANimation(Translator):
 
     def _real_and_fake(self, batch: Batch, target: Target) -> Tensor:
         """(2B, 3, H, W), one behind the other, as the discriminator sees them."""
+        check_image("GANimation", batch["image"])
         check_units(batch["label"])
         label = check_label(target.label, len(batch["image"]), self.attributes)
         return self._shown(torch.cat([batch["image"], self._edit(batch["image"], label).image]))
@@ -197,6 +198,11 @@ class GANimation(Translator):
     def _penalty(self, images: Tensor) -> dict[str, Tensor]:
         real, fake = images.chunk(2)
         return {"gp": gradient_penalty(lambda x: self.discriminator.forward(x)[0], real, fake)}  # eq. 2
+
+    def _penalty_alone(self, batch: Batch, target: Target) -> dict[str, Tensor]:
+        """For an update of its own. Adam moves what that does not concern, too, by its momentum, as theirs does."""
+        unconcerned = 0 * self.discriminator.get_parameter("conv2.weight").sum()
+        return {"gp": self._penalty(self._real_and_fake(batch, target))["gp"] + unconcerned}
 
     def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Terms adv, cond, cyc, mask and tv; their weighted sum is eq. 6."""
