@@ -5,6 +5,7 @@ their network makes of `images` under `weights`, computed in float32 on a CPU. A
 to 1e-4 on mean and standard deviation.
 """
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -21,20 +22,26 @@ def record(name: str) -> dict[str, Any]:
 
 
 def weights(name: str) -> dict[str, Tensor]:
-    """The authors' state dict for a network, buffers and all, filled with waves."""
-    return {key: _wave(key, shape, j) for j, (key, shape) in enumerate(record(f"{name}.keys").items())}
+    """The authors' state dict for a network, buffers and all, filled with waves.
+
+    Networks share tensors (three discriminators their largest): do not change them in place.
+    """
+    return {key: _wave(key, tuple(shape), j) for j, (key, shape) in enumerate(record(f"{name}.keys").items())}
 
 
-def _wave(key: str, shape: list[int], j: int) -> Tensor:
+@functools.cache
+def _wave(key: str, shape: tuple[int, ...], j: int) -> Tensor:
     if key.endswith("running_mean"):
         return torch.zeros(shape)
     if key.endswith("running_var"):
         return torch.ones(shape)
     if key.endswith("num_batches_tracked"):
         return torch.tensor(0)
-    i = torch.arange(math.prod(shape), dtype=torch.float64)
+    count = math.prod(shape)
+    i = torch.arange(count, dtype=torch.float64)
     if len(shape) == 4:
-        values = math.sqrt(3 / math.prod(shape[1:])) * torch.sin(1.3 * i + 0.01 * ((i * i) % 997) + 0.7 * j)
+        squares = (torch.arange(997.0) ** 2 % 997).double().repeat(count // 997 + 1)[:count]  # (i * i) % 997
+        values = math.sqrt(3 / math.prod(shape[1:])) * torch.sin(1.3 * i + 0.01 * squares + 0.7 * j)
     elif key.endswith(".weight"):
         values = 1 + 0.1 * torch.sin(i + j)
     else:
