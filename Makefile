@@ -37,11 +37,14 @@ endif
 ifneq (,$(filter mnist-m,$(MAKECMDGOALS)))
 $(if $(PHOTOS),,$(error name the photos, a folder with train/ and test/: make mnist-m PHOTOS=BSDS500/images))
 endif
+ifneq (,$(filter animate,$(MAKECMDGOALS)))
+$(if $(and $(IMAGE),$(wildcard $(RUN))),,$(error name a run folder (or a checkpoint) and a picture: make animate RUN=runs/<model>-<data>/<name> IMAGE=me.jpg ARGS="--attribute AU12";   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
+endif
 ifneq (,$(filter resume evaluate,$(MAKECMDGOALS)))
 $(if $(wildcard $(RUN)/config.yaml),,$(error name a run folder: make $(MAKECMDGOALS) RUN=runs/<model>-<data>/<name>;   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
 
-.PHONY: help install train resume evaluate data inspect faces mnist-m pages test check format bench-data clean
+.PHONY: help install train resume evaluate animate data inspect faces mnist-m pages test check format bench-data clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -50,6 +53,7 @@ help:  ## this list
 	@echo; echo "  MODEL=  $(MODELS)"; echo "  DATA=   $(DATASETS)"
 	@echo "  DATA_DIR=folder of the dataset   JUDGE=run folder of a judge   NAME=of the run"
 	@echo "  faces: IN=photos OUT=folder PRESET=celeba|bridgegan|celeba-hq|ganimation|rafd SIZE=pixels   mnist-m: PHOTOS=folder"
+	@echo '  animate: IMAGE=picture ARGS="--attribute AU12 --box left,top,right,bottom"'
 	@echo '  ARGS="…" any option of the command line, such as --trainer.max_steps=1000'
 
 install: $(INSTALLED)  ## set up .venv with everything the project needs
@@ -69,6 +73,9 @@ resume: $(INSTALLED)  ## go on with RUN=runs/…, bit for bit, from its newest i
 
 evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with JUDGE=runs/…
 	@$(BIN)/python -m translators test --config $(RUN)/config.yaml --ckpt_path $(RUN) $(ROOTED) $(JUDGED) $(ARGS)
+
+animate: $(INSTALLED)  ## let an attribute of the picture IMAGE go from 0 to 1, with RUN=runs/…: a strip and a GIF
+	@$(BIN)/python -m translators animate "$(RUN)" "$(IMAGE)" $(ARGS)
 
 data: $(INSTALLED)  ## download DATA into DATA_DIR, verified, or say how to ask for it
 	@$(BIN)/python -m datamodules get experiments/data/$(DATA).yaml $(if $(DATA_DIR),"--root=$(DATA_DIR)")

@@ -15,9 +15,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
-from torchvision.utils import flow_to_image
 
+from translators.animation import pictures
 from translators.base import Translator
+from translators.motion import colour_wheel, warped_grid
 from translators.types import Batch, Target, Translation
 
 
@@ -25,8 +26,8 @@ class TranslationGrid(Callback):
     """After each validation, draws what the translator makes of the same held-out images.
 
     A row a source, a column an edit; below the translations stand the true pictures, where the data can draw them, and
-    everything else the translator exposes (mask, motion field, extras). Written to ``grids/`` in the run folder, and to
-    the loggers.
+    everything else the translator exposes: its mask, its motion field, in colours and as a grid that it bends, and its
+    extras. Written to ``grids/`` in the run folder, and to the loggers.
 
     Args:
         images: how many sources, the first of the validation split.
@@ -100,7 +101,8 @@ def _intermediates(translation: Translation) -> dict[str, Tensor]:
     if translation.mask is not None:
         shown["mask"] = translation.mask.float().expand(-1, 3, -1, -1) * 2 - 1
     if translation.flow is not None:
-        shown["flow"] = flow_to_image(translation.flow.float()) / 127.5 - 1
+        shown["motion"] = colour_wheel(translation.flow)
+        shown["grid"] = warped_grid(translation.flow.float(), lines=min(12, translation.flow.shape[-1] // 5))
     for name, tensor in translation.extras.items():
         shown[name] = tensor.float().expand(-1, 3, -1, -1)
     return shown
@@ -132,17 +134,16 @@ def _sheet(
             y = top + line * (edge + gap)
             if line:
                 pen.text((edge - 4, y + edge // 2), kind, "black", font, anchor="rm")
-            for column, pictures in enumerate(columns, start=1):
+            for column, shown in enumerate(columns, start=1):
                 x = column * (edge + gap)
-                sheet.paste(_picture(pictures[kind][row], edge), (x, y))
+                sheet.paste(_picture(shown[kind][row], edge), (x, y))
                 if line == 0:
                     pen.text((x + 3, y), signs[row][column - 1], "white", font, stroke_width=1, stroke_fill="black")
     return sheet
 
 
 def _picture(image: Tensor, edge: int) -> Image.Image:
-    pixels = ((image.float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels).resize((edge, edge), Image.Resampling.BICUBIC)
+    return pictures(image[None])[0].resize((edge, edge), Image.Resampling.BICUBIC)
 
 
 class Progress(TQDMProgressBar):

@@ -129,14 +129,15 @@ class Copy(Tiny):
 
 
 class Exposing(Tiny):
-    """Shows all that a translation may have."""
+    """Shows all that a translation may have; what moves is the right half, by a quarter of the side."""
 
     def translate(self, image, target):
-        translation = super().translate(image, target)
+        translation, flow = super().translate(image, target), torch.zeros_like(image[:, :2])
+        flow[:, 0, :, 8:] = 0.5
         return Translation(
             image=translation.image,
             mask=torch.ones_like(image[:, :1]),
-            flow=torch.zeros_like(image[:, :2]),
+            flow=flow,
             extras={"warped": image, "depth": image[:, :1]},
         )
 
@@ -195,11 +196,22 @@ def test_a_copied_picture_looks_like_its_source(tmp_path):
 def test_everything_that_a_translation_exposes_is_drawn(tmp_path):
     plain, rich = draw(tmp_path / "a", Tiny())[-1], draw(tmp_path / "b", Exposing(), WithTruth())[-1]
     lines = {"plain": (len(plain) - 8) / 6, "rich": (len(rich) - 8) / 6}
-    assert lines == {"plain": 36, "rich": 6 * 34 + 2}  # translation, mask, flow, warped, depth, truth
+    assert lines == {"plain": 36, "rich": 7 * 34 + 2}  # translation, mask, motion, grid, warped, depth, truth
     assert plain.shape[1] == rich.shape[1] == (1 + len(ATTRIBUTES)) * 34
-    top = 8 + 5 * 34
+    top = 8 + 6 * 34
     assert (rich[top : top + 32, 34:66] == 0).all()  # the true pictures, here black
     assert (rich[8 + 34 : 8 + 66, 34:66] == 255).all()  # a mask that rewrites everything
+
+
+def test_a_motion_is_drawn_in_colours_and_as_a_grid_that_it_bends(tmp_path):
+    sheet = draw(tmp_path, Exposing())[-1]
+    motion, grid = (sheet[8 + line * 34 : 40 + line * 34, 34:66] for line in (2, 3))
+    assert (motion[:, :14] == 255).all()  # what does not move is white
+    red, green, blue = motion[:, 18:].mean((0, 1))
+    assert red > 200 > 50 > max(green, blue)  # the wheel begins with red, for the right
+    dark = grid[10, :, 0] < 120  # between two lines across: of the lines down, at 2, 8 and 13 of 16 pixels,
+    assert np.flatnonzero(dark).tolist() == [4, 5, 18, 19]  # the first stays, the last is seen at 13 - 3.75
+    assert (abs(grid[10, 28:] - 127.5) <= 2).all()  # taken from beyond the picture
 
 
 def test_drawing_leaves_the_training_as_it_was(tmp_path):

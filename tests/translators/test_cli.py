@@ -13,6 +13,7 @@ import yaml
 
 from tiny import STEPS, arguments, quiet
 from translators import StarGAN, checkpoints
+from translators.__main__ import main
 from translators.cli import _suggestions, run
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,17 @@ def test_help_and_version_import_nothing_heavy(argument):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_tells_of_animations(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["translators", "--help"])
+    main()
+    assert "python -m translators animate RUN PHOTO" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["translators", "animate", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert "--attribute NAME" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------- what is refused
@@ -263,6 +275,20 @@ def test_what_to_try_next_is_a_command_for_the_same_data(recipe, model, root, ju
     assert found == [command.format(folder=folder) for command in commands]
 
 
+def test_a_run_animates_a_photo(finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    photo, out = tmp_path / "me.png", tmp_path / "out"
+    cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+    options = ["--attribute", "Smiling", "--frames", "2", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["translators", "animate", str(folder), str(photo), *options])
+    with quiet() as printed, pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    for name in ("strip.png", "animation.gif"):
+        assert str(out / name) in printed.getvalue()
+        assert (out / name).stat().st_size > 0
+
+
 def test_a_resumed_run_remembers_what_it_began_with(tmp_path):
     with quiet():
         assert run(arguments(tmp_path, "--trainer.max_steps=2")) == 0
@@ -325,3 +351,17 @@ def test_make_help_lists_the_verbs():
     for verb in ("train", "resume", "evaluate", "test", "check"):
         assert f"\n  {verb} " in done.stdout
     assert "stargan" in done.stdout
+
+
+@pytest.mark.parametrize("given", [[], ["IMAGE=me.jpg"], ["RUN=src"], ["RUN=runs/nowhere", "IMAGE=me.jpg"]])
+def test_make_animate_asks_for_a_run_and_a_picture(given):
+    done = subprocess.run(["make", "-n", "animate", *given], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "venv" not in done.stdout
+    assert "name a run folder (or a checkpoint) and a picture: make animate RUN=" in done.stderr
+
+
+def test_make_animate_hands_everything_on():
+    given = ["RUN=src", "IMAGE=my face.png", "ARGS=--attribute AU12 --frames 5"]
+    done = subprocess.run(["make", "-n", "animate", *given], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith('-m translators animate "src" "my face.png" --attribute AU12 --frames 5')
