@@ -135,13 +135,14 @@ class Generator(nn.Module):
         f = self.encoding(with_planes(image, label))
         motions, masks = [], []
         if self.moves:
-            motions = [self.max_motion * self.flow_pred(f).float()]  # w = lambda_w u
+            u = self.flow_pred(f)
+            motions = [self.max_motion * u.to(torch.promote_types(u.dtype, torch.float32))]  # w = lambda_w u
         if self.refines:
             masks = [self.att_mask(f)]
         for level in range(2, self.stage + 1):  # sect. 3.3
             if self.moves:
                 motion = upsampled(motions[-1])
-                motions.append(motion + self.max_motion * self._detail("flow_refine", level, motion).float())
+                motions.append(motion + self.max_motion * self._detail("flow_refine", level, motion).to(motion))
             if self.refines:
                 mask = upsampled(masks[-1])
                 masks.append((mask + self._detail("mask_refine", level, mask)).clamp(0, 1))
@@ -396,8 +397,9 @@ class ADSPM(Translator):
         factors = [1.0] * len(labels) if weights is None else list(weights)
         if len(factors) != len(labels):
             raise ValueError(f"combine needs a weight for each label: got {len(labels)} labels, {len(factors)} weights")
+        wanted = [self._checked(image, Target(label=label)) for label in labels]
         images = generator.pyramid(image)
-        fields = [generator.fields(images[0], self._checked(image, Target(label=label))) for label in labels]
+        fields = [generator.fields(images[0], label) for label in wanted]
         motions = [
             torch.stack([factor * field for factor, field in zip(factors, level, strict=True)]).sum(0)
             for level in zip(*(one.motions for one in fields), strict=True)
@@ -506,19 +508,19 @@ class ADSPM(Translator):
 
     # ------------------------------------------------------------------------------------------ stages
 
-    def setup(self, stage: str) -> None:
+    def on_fit_start(self) -> None:
         """As every `Translator`.
 
         Raises:
             ValueError: if a new run of a higher stage has no weights of the stage below to start from.
         """
-        above = self.hparams["stage"] > 1
-        if stage == "fit" and above and self._start is None and self.trainer.ckpt_path is None:
+        stage = self.hparams["stage"]
+        if stage > 1 and self._start is None and self.trainer.ckpt_path is None:  # known since setup is over
             raise ValueError(
-                f"stage {self.hparams['stage']} goes on from the weights of stage {self.hparams['stage'] - 1}: train "
-                "that one first, then name its run folder or checkpoint, --model.init_args.start=runs/…"
+                f"stage {stage} goes on from the weights of stage {stage - 1}: train that one first, then name its run "
+                "folder or checkpoint, --model.init_args.start=runs/…"
             )
-        super().setup(stage)
+        super().on_fit_start()
 
     def start_from(self, other: Translator) -> None:
         """Take over the weights of the same stage, or of the one below, which then fill the lower part.
@@ -533,15 +535,11 @@ class ADSPM(Translator):
             (model.hparams["stage"], model.hparams["image_size"]) for model in (other, self)
         )
         if theirs != ours - 1 or size * 2 != own_size:
+            below = f", or of stage {ours - 1} at {own_size // 2} px" if ours > 1 else ""
             raise ValueError(
-                f"stage {ours} at {own_size} px starts from weights of stage {ours - 1} at {own_size // 2} px, but "
-                f"these are of stage {theirs} at {size} px"
+                f"stage {ours} at {own_size} px starts from weights of its own kind{below}, but these are of stage "
+                f"{theirs} at {size} px"
             )
-        state, known = other.state_dict(), self.state_dict()
-        misfits = [name for name, weight in state.items() if name not in known or known[name].shape != weight.shape]
-        if misfits:
-            raise ValueError(
-                f"the weights of stage {theirs} do not fit ({', '.join(misfits[:3])}): give this stage the same "
-                "attributes, widths, blocks, depth and ablation"
-            )
-        self.load_state_dict(state, strict=False)
+        lower = ADSPM(**{**self.hparams, "stage": theirs, "image_size": size})
+        lower.start_from(other)  # refuses what is less than the whole, as of No_M, whose every name and shape is known
+        self.load_state_dict(lower.state_dict(), strict=False)

@@ -15,7 +15,8 @@ from torchvision.utils import flow_to_image
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """Sample an image along a motion field (ADSPM, Wu et al., ICCV 2019, sect. 3.1).
 
-    Computed in float32 (float64 for float64 images) whatever the autocast: a half's steps would be visible.
+    Computed in float32 (float64 for float64 images) whatever the autocast: a half's steps would be visible. Places are
+    told from edge to edge, so that where a side is a power of two they are not rounded, and no motion is exactly none.
 
     Args:
         image: (B, C, H, W), any range.
@@ -32,10 +33,10 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     with torch.autocast(image.device.type, enabled=False):
         dtype = torch.promote_types(image.dtype, torch.float32)
         height, width = image.shape[2:]
-        y, x = (torch.linspace(-1, 1, side, device=image.device, dtype=dtype) for side in (height, width))
-        rest = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        places = rest + flow.to(dtype).permute(0, 2, 3, 1)
-        return functional.grid_sample(image.to(dtype), places, "bilinear", "zeros", align_corners=True)
+        y, x = ((2 * torch.arange(side, device=image.device) + 1).to(dtype) / side - 1 for side in (height, width))
+        across, down = flow.to(dtype).unbind(1)  # of 2.0 from first to last centre; the image's edges are at -1 and 1
+        places = torch.stack([x + across * (1 - 1 / width), y[:, None] + down * (1 - 1 / height)], dim=-1)
+        return functional.grid_sample(image.to(dtype), places, "bilinear", "zeros", align_corners=False)
 
 
 def colour_wheel(flow: Tensor) -> Tensor:
