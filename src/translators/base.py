@@ -242,10 +242,13 @@ class Translator(LightningModule, ABC):
                 for player in (self.generator, self.discriminator):
                     for network in player.children() if isinstance(player, nn.ModuleDict) else (player,):
                         network.compile()
-            if self._start is not None and self.trainer.ckpt_path is None:
-                self.start_from(Translator.load(self._start))
         if self.hparams["channels_last"]:
             self.to(memory_format=torch.channels_last)
+
+    def on_fit_start(self) -> None:
+        """Take the weights to start from; only here does the trainer say whether it resumes a run."""
+        if self._start is not None and self.trainer.ckpt_path is None:
+            self.start_from(Translator.load(self._start))
 
     def start_from(self, other: Translator) -> None:
         """Take over the weights of a trained translator, which a new run begins with.
@@ -388,8 +391,8 @@ class Translator(LightningModule, ABC):
         _check_fit(self, checkpoint)
         self.average.weights = checkpoint["translator"]["average"]
         self._skipped = checkpoint["translator"]["skipped"]
-        states = checkpoint["translator"]["processes"]
-        if self._trainer is None or not any(states):
+        states = checkpoint["translator"].get("processes", [])  # there is none in those of earlier versions
+        if self._trainer is None or not self.trainer.training or not any(states):
             return
         if len(states) == self.trainer.world_size:
             self.restore_process_state(states[self.trainer.global_rank])
