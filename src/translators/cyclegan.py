@@ -393,4 +393,4 @@ class CycleGAN(Translator):
     def restore_process_state(self, state: dict[str, Tensor]) -> None:
         """Fill the pools again."""
         for domain, pool in self.pools.items():
-            pool.restore(state[domain], self.device)
+            pool.restore(state[domain])

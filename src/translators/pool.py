@@ -29,7 +29,8 @@ class ImagePool:
         """Put images in and get as many out (CycleGAN's released code).
 
         Until the pool is full each image is stored and returned. Then half of the time an image is returned, and
-        otherwise it takes the place of a random stored one, which is returned.
+        otherwise it takes the place of a random stored one, which is returned. An image that is not finite is returned
+        and never stored: a bad batch costs its own update, and none of those to come.
 
         Args:
             images: (B, C, H, W).
@@ -39,11 +40,13 @@ class ImagePool:
         """
         if self.size == 0:
             return images.detach()
+        self.images = [image.to(images) for image in self.images]  # those of a checkpoint lie on the CPU
+        finite = images.isfinite().flatten(1).all(1).tolist()
         exchanged = []
-        for image in images.detach().unbind():
-            if len(self.images) < self.size:
+        for image, sound in zip(images.detach(), finite, strict=True):
+            if sound and len(self.images) < self.size:
                 self.images.append(image.clone())
-            elif torch.rand(()) < 0.5:
+            elif sound and torch.rand(()) < 0.5:
                 place = int(torch.randint(self.size, ()))
                 image, self.images[place] = self.images[place], image.clone()
             exchanged.append(image)
@@ -53,6 +56,6 @@ class ImagePool:
         """(N, C, H, W), what it holds."""
         return torch.stack(self.images).cpu() if self.images else torch.empty(0)
 
-    def restore(self, state: Tensor, device: torch.device) -> None:
-        """Hold what another pool held."""
-        self.images = [image.to(device) for image in state.unbind()]
+    def restore(self, state: Tensor) -> None:
+        """Hold what another pool held, as much of it as fits."""
+        self.images = list(state[: self.size])

@@ -482,3 +482,103 @@ def test_names_are_imported_when_asked_for_and_unknown_ones_refused():
     assert translators.StarGAN is StarGAN
     with pytest.raises(AttributeError, match="no attribute 'CarGAN'"):
         translators.CarGAN  # noqa: B018
+
+
+# ------------------------------------------------------------------------------------- stairs, and a start from weights
+
+
+def test_on_stairs_the_rate_is_lowered_at_equal_intervals(tmp_path):
+    seen = Snapshots()
+    fit(Tiny(lr=0.9, phases=[Phase(2), Phase(8, decay=6, stairs=3)]), tmp_path, callbacks=[seen])
+    assert seen.rates == pytest.approx([0.9] * 6 + [0.6] * 2 + [0.3] * 2)
+
+
+def test_stairs_lead_from_the_full_rate_towards_the_final_one():
+    model = Tiny(phases=[Phase(100, decay=80, stairs=4, final=0.2)])
+    stairs = {20: 1.0, 39: 1.0, 40: 0.8, 59: 0.8, 60: 0.6, 79: 0.6, 80: 0.4, 99: 0.4}
+    assert {step: model.lr_scale(step) for step in stairs} == pytest.approx(stairs)
+    assert model.lr_scale(100) == pytest.approx(0.2)
+
+
+def test_as_many_stairs_as_iterations_are_a_slope():
+    smooth, stepped = (Tiny(phases=[Phase(9, decay=7, stairs=stairs)]) for stairs in (0, 7))
+    assert [smooth.lr_scale(step) for step in range(10)] == [stepped.lr_scale(step) for step in range(10)]
+
+
+@pytest.mark.parametrize(("decay", "stairs"), [(6, 4), (6, 7), (6, -1)])
+def test_stairs_are_equal_parts_of_the_decay(decay, stairs):
+    with pytest.raises(ValueError, match=f"phase 'late': stairs must divide its decay, 6, into equal .* got {stairs}"):
+        Phase(8, name="late", decay=decay, stairs=stairs)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A StarGAN of another run, whose folder is returned with it."""
+    torch.manual_seed(1)
+    model = StarGAN(attributes=ATTRIBUTES, n_critic=1, ema_decay=0.9, lr=0.01, **SMALL)
+    folder = tmp_path / "trained"
+    fit(model, folder, 4, callbacks=[LastCheckpoints(every_n_steps=4)])
+    return model, folder
+
+
+def players(model):
+    """The weights that are published: those of the discriminator, and the generator's average."""
+    with model.averaged():
+        return weights(model)
+
+
+@pytest.mark.parametrize("source", ["", "checkpoints/step-0000004.ckpt"])
+def test_a_new_run_starts_from_another_runs_published_weights(trained, tmp_path, source):
+    (model, folder), seen = trained, Snapshots()
+    new = StarGAN(attributes=("Male", "Old"), start=str(folder / source), n_critic=1, lr=0.5, **SMALL)
+    trainer = fit(new, tmp_path / "new", 3, callbacks=[seen])
+    assert same(seen.weights[0], players(model))
+    assert trainer.global_step == 3
+    assert updates(trainer) == [3, 3]  # Adam's moments are its own
+    assert seen.rates == [0.5] * 3
+    assert new.attributes == ("Male", "Old")
+
+
+def test_a_resumed_run_goes_on_with_its_own_weights(trained, tmp_path):
+    _, folder = trained
+    seen, settings = Snapshots(), {"attributes": ATTRIBUTES, "start": str(folder), **SMALL}
+    first, again = StarGAN(**settings), StarGAN(**settings)
+    trainer = fit(first, tmp_path / "new", 2)
+    trainer.save_checkpoint(tmp_path / "step-0000002.ckpt")
+    fit(again, tmp_path / "new", 3, callbacks=[seen], resume=tmp_path / "step-0000002.ckpt")
+    assert same(seen.weights[0], weights(first))
+
+
+def test_where_a_run_started_from_is_no_part_of_its_checkpoints(trained, tmp_path):
+    _, folder = trained
+    new = StarGAN(attributes=ATTRIBUTES, start=str(folder), **SMALL)
+    fit(new, tmp_path / "new", 1).save_checkpoint(tmp_path / "step-0000001.ckpt")
+    folder.rename(tmp_path / "elsewhere")
+    assert same(weights(StarGAN.load(str(tmp_path / "step-0000001.ckpt"))), weights(new))
+
+
+def test_only_training_starts_from_weights(tmp_path):
+    """A run that tests has a checkpoint of its own."""
+    model = StarGAN(attributes=ATTRIBUTES, start=str(tmp_path / "gone"), **SMALL)
+    quietly = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu"}
+    before = weights(model)
+    Trainer(default_root_dir=tmp_path, **quietly).test(model, TinyData(), verbose=False)
+    assert same(weights(model), before)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        fit(model, tmp_path, 1)
+
+
+def test_a_model_takes_over_weights_that_fit_it_alone(trained):
+    model, _ = trained
+    fitting = StarGAN(attributes=("Male", "Old"), **SMALL)
+    fitting.start_from(model)
+    assert same(weights(fitting), weights(model))
+    wider = StarGAN(attributes=ATTRIBUTES, **{**SMALL, "generator_width": 6})
+    before = weights(wider)
+    with pytest.raises(ValueError, match=r"does not fit: .* What differs: .*generator_width 4, here 6"):
+        wider.start_from(model)
+    with pytest.raises(ValueError, match=r"does not fit: .*attributes .*Smiling.*, here .*Male"):
+        StarGAN(attributes=("Male",), **SMALL).start_from(model)
+    with pytest.raises(ValueError, match="this checkpoint is of StarGAN, the model is Tiny"):
+        Tiny().start_from(model)
+    assert same(weights(wider), before)
