@@ -18,7 +18,15 @@ from torch.nn import functional
 from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import check_binary, check_image, check_label, check_one_hot
-from translators.layers import AttributeDiscriminator, ResidualBlock, decoding, encoding, normed, with_planes
+from translators.layers import (
+    AttributeDiscriminator,
+    ResidualBlock,
+    decoding,
+    encoding,
+    initialise_he,
+    normed,
+    with_planes,
+)
 from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty
 from translators.motion import warp
 from translators.types import Batch, Phase, Target, Translation
@@ -252,6 +260,8 @@ class ADSPM(Translator):
             released configurations.
         zero_init: let a new stage's T networks begin at zero, so that it begins as plain upsampling; an addition of
             this project.
+        he_init: draw the discriminators' and the motion classifier's weights after He et al.: an addition of this project
+            for short trainings, in which the framework's smaller ones learn attributes late or never.
         augment: show the discriminators every image in another light, place and size; an addition of this project for
             small data (`translators.augmentation`).
         lambda_cls: weight of the attribute terms (L_cr). On labels that are not one-hot these are sums over the
@@ -292,6 +302,7 @@ class ADSPM(Translator):
         motion_classifier_sees_condition: bool = False,
         low_weight: float = 0.4,
         zero_init: bool = False,
+        he_init: bool = False,
         augment: bool = False,
         lambda_cls: float = 1.0,
         lambda_motion: float = 0.5,
@@ -346,6 +357,9 @@ class ADSPM(Translator):
                 for level in range(stage)
             }
         )
+        if he_init:
+            for judge in (self.discriminator, *(part for name, part in self.generator.items() if name != "image")):
+                initialise_he(judge)
         if zero_init:
             for name, part in generator.named_children():
                 if name.removesuffix("512").endswith("_refine"):
