@@ -260,8 +260,8 @@ class ADSPM(Translator):
             released configurations.
         zero_init: let a new stage's T networks begin at zero, so that it begins as plain upsampling; an addition of
             this project.
-        he_init: draw the discriminators' and the motion classifier's weights after He et al.: an addition of this project
-            for short trainings, in which the framework's smaller ones learn attributes late or never.
+        he_init: draw the discriminators' and the motion classifier's weights after He et al.: an addition of this
+            project for short trainings, in which the framework's smaller ones learn attributes late or never.
         augment: show the discriminators every image in another light, place and size; an addition of this project for
             small data (`translators.augmentation`).
         lambda_cls: weight of the attribute terms (L_cr). On labels that are not one-hot these are sums over the

@@ -428,6 +428,8 @@ class Translator(LightningModule, ABC):
         if name is None or name not in translators.__all__:
             raise ValueError(f"{path} is no translator's checkpoint")
         model_class = getattr(translators, name) if cls is Translator else cls
+        if name != model_class.__name__:
+            raise ValueError(f"{path} is a checkpoint of {name}: read it by {name}.load, or by Translator.load")
         settings = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
         model = model_class(**settings)
         model.on_load_checkpoint(checkpoint)

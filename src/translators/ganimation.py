@@ -71,8 +71,8 @@ class GANimation(Translator):
         mask_norm: the mask's magnitude: its mean, as in the released code, or the paper's L2 norm of each image's.
         separate_gp_step: let the gradient penalty have an update of its own, with the same Adam, as in the released
             code, in place of being a term of one sum.
-        he_init: draw the discriminator's weights after He et al. in place of N(0, 0.02): an addition of this project for
-            short trainings, in which those smaller ones learn action units late or never.
+        he_init: draw the discriminator's weights after He et al. in place of N(0, 0.02): an addition of this project
+            for short trainings, in which those smaller ones learn action units late or never.
         augment: show the discriminator every image in another light, place and size; an addition of this project for
             small data (`translators.augmentation`).
         lambda_cond: weight of the action units' mean square error: the 4000 of the paper is on a sum that its code

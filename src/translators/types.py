@@ -72,5 +72,7 @@ class Phase:
             raise ValueError(
                 f"phase {self.name!r}: stairs must divide its decay, {self.decay}, into equal parts, got {self.stairs}"
             )
+        if self.stairs and not self.decay:
+            raise ValueError(f"phase {self.name!r}: stairs={self.stairs} needs a decay, over how many iterations")
         if self.final and not self.decay:
             raise ValueError(f"phase {self.name!r}: final={self.final} needs a decay, over how many iterations")
