@@ -1,0 +1,190 @@
+"""What only one paper asks about, measured on a finished run; writes ``<study>.json`` into the run folder.
+
+python experiments/studies.py circularity RUN JUDGE    ADSPM, fig. 3: does the motion alone turn squares into circles?
+python experiments/studies.py strips RUN JUDGE         GANimation, sect. 6.1: does a unit grow as it is asked to?
+python experiments/studies.py sharpness RUN            ADSPM, sect. 3.3: what does a higher stage add?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from datamodules.recipes import class_of, data_section
+from metrics import AttributeClassifier
+from metrics.functional import circularity, coverage, l1, ssim
+from translators import Batch, Target, Translator
+from translators.animation import pictures, save_gif, strip, sweep
+
+Found = dict[str, Any]
+
+
+def test_batches(run: Path, images: int) -> tuple[Any, Iterator[Batch]]:
+    """The datamodule of a run, and its first test images in batches."""
+    section = data_section(run / "config.yaml")
+    settings = {**section["init_args"], "num_workers": 0}
+    data = class_of(section)(**settings)
+    data.setup("test")
+
+    def batches() -> Iterator[Batch]:
+        left = images
+        for batch in data.test_dataloader():
+            if left <= 0:
+                return
+            yield {name: tensor[:left] for name, tensor in batch.items()}  # type: ignore[misc]
+            left -= len(batch["image"])
+
+    return data, batches()
+
+
+def study_circularity(run: Path, judge: Path | None, images: int) -> Found:
+    """Of shapes turned into the other: circularity (circle 1, square pi/4), judged accuracy, error of the colour."""
+    model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
+    data, batches = test_batches(run, images)
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        wanted = 1 - batch["label"]
+        translation = model(batch["image"], Target(label=wanted))
+        truth, _ = data.counterfactual("test", batch["index"], wanted)
+        background, colour = _colours(batch["image"], data.mask("test", batch["index"]))
+        shown = {"truth": truth, "output": translation.image}
+        if "deformed" in translation.extras:
+            shown["deformed"] = translation.extras["deformed"]
+        for name, image in shown.items():
+            roundness = circularity(coverage(image, background, colour))
+            for kind, value in (("circles", 1), ("squares", 0)):
+                rows = wanted[:, 0] == value
+                figures[f"circularity_of_{kind}/{name}"].append(roundness[rows])
+            right = (classifier.predict(image) > 0.5) == (wanted > 0.5)
+            figures[f"accuracy/{name}"].append(right[:, 0].float())
+        figures["judge_accuracy_on_real"].append(
+            ((classifier.predict(batch["image"]) > 0.5) == (batch["label"] > 0.5))[:, 0].float()
+        )
+        _, found_colour = _colours(translation.image, data.mask("test", batch["index"]))
+        figures["colour_error"].append((found_colour - colour).abs().mean(1) / 2)
+    return {name: float(torch.cat(values).nanmean()) for name, values in figures.items()}
+
+
+def _colours(image: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 3) each: of the ground, whose pixels are the commonest, and of the figure's inner pixels; medians."""
+    inner = -functional.max_pool2d(-inside, 3, 1, 1) > 0.5
+    outer = functional.max_pool2d(inside, 3, 1, 1) < 0.5
+    of_nothing = image.new_full((), torch.nan)
+    return tuple(torch.where(where, image, of_nothing).flatten(2).nanmedian(dim=2).values for where in (outer, inner))  # type: ignore[return-value]
+
+
+def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
+    """Each unit of each face from 0 to 1: what the judge sees, and how often it grows from every frame to the next."""
+    model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
+    data, batches = test_batches(run, images)
+    seen: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        for unit, name in enumerate(model.attributes):
+            labels = torch.stack([sweep(label, unit, frames) for label in batch["label"]])  # (B, T, K)
+            steps = [
+                classifier.predict(model(batch["image"], Target(label=label)).image)[:, unit]
+                for label in labels.unbind(1)
+            ]
+            seen[name].append(torch.stack(steps, dim=1))
+    found: Found = {"asked": [frame / (frames - 1) for frame in range(frames)]}
+    for name, values in seen.items():
+        judged = torch.cat(values)
+        growth = judged.diff(dim=1)
+        found[name] = {
+            "judged": judged.mean(0).tolist(),
+            "monotone_on_average": bool((judged.mean(0).diff() > 0).all()),
+            "steps_that_grow": float((growth > 0).float().mean()),
+            "faces_that_end_higher": float((judged[:, -1] > judged[:, 0]).float().mean()),
+        }
+    _draw_strips(run, model, data)
+    return found
+
+
+def _draw_strips(run: Path, model: Translator, data: Any, frames: int = 9, faces: int = 3) -> None:
+    batch = next(iter(data.test_dataloader()))
+    folder = run / "strips"
+    folder.mkdir(exist_ok=True)
+    for unit, name in enumerate(model.attributes):
+        for face in range(faces):
+            labels = sweep(batch["label"][face], unit, frames)
+            shown = pictures(model(batch["image"][face].expand(frames, -1, -1, -1), Target(label=labels)).image)
+            captions = [f"{name} {value:.2f}" for value in labels[:, unit].tolist()]
+            strip(shown, captions).save(folder / f"{name}-{face}.png")
+            if face == 0:
+                save_gif(shown, folder / f"{name}.gif")
+
+
+def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
+    """A higher stage's output beside the first stage's, enlarged: error to the truth, and how much detail there is.
+
+    Detail is the mean absolute Laplacian, in units of the true picture's.
+    """
+    model = Translator.load(str(run))
+    data, batches = test_batches(run, images)
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        edits = data.edits(batch["label"])
+        for label in edits.unbind(1):
+            rows = (label != batch["label"]).any(1)
+            if not rows.any():
+                continue
+            translation = model(batch["image"][rows], Target(label=label[rows]))
+            truth, _ = data.counterfactual("test", batch["index"][rows], label[rows])
+            enlarged = functional.interpolate(
+                translation.extras["low"], truth.shape[2:], mode="bicubic", align_corners=True
+            ).clamp(-1, 1)
+            for name, image in (("high", translation.image), ("low_enlarged", enlarged)):
+                figures[f"detail/{name}"].append(_detail(image) / _detail(truth))
+                figures[f"l1/{name}"].append(l1(image, truth))
+                figures[f"ssim/{name}"].append(ssim(image, truth))
+            figures["l1/copied"].append(l1(batch["image"][rows], truth))
+    return {name: float(torch.cat(values).mean()) for name, values in figures.items()}
+
+
+def _detail(image: Tensor) -> Tensor:
+    """(B,), the mean absolute Laplacian."""
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=image.device).expand(3, 1, 3, 3)
+    return functional.conv2d(image, kernel, groups=3).abs().mean(dim=(1, 2, 3))
+
+
+def _needed(judge: Path | None) -> Path:
+    if judge is None:
+        raise SystemExit(
+            "this study needs a judge's run folder behind the run's: make train MODEL=judge DATA=… makes one"
+        )
+    return judge
+
+
+STUDIES: dict[str, Callable[[Path, Path | None, int], Found]] = {
+    "circularity": study_circularity,
+    "strips": study_strips,
+    "sharpness": study_sharpness,
+}
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("run", type=Path, help="run folder of a translator")
+    parser.add_argument("judge", type=Path, nargs="?", help="run folder of a judge of the same data")
+    parser.add_argument("--images", type=int, default=500, help="of the test split, the first")
+    options = parser.parse_args()
+    found = STUDIES[options.study](options.run, options.judge, options.images)
+    report = {"images": options.images, "judge": options.judge and str(options.judge), **found}
+    path = options.run / f"{options.study}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()
