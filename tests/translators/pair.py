@@ -3,52 +3,81 @@
 ``python pair.py FOLDER`` is started twice, as processes 0 and 1 of 2; each writes what it found to FOLDER.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
 import torch
 from torch import distributed
 
-from tiny import ATTRIBUTES, SMALL, Poison, StarGANSGD, Tiny, TinyData, arguments, fit, quiet, weights
-from translators import checkpoints, stargan, strategy
+from tiny import (
+    Poison,
+    Tiny,
+    accepted,
+    arguments,
+    data_for,
+    exported,
+    fit,
+    quiet,
+    small,
+    stop_and_resume,
+    weights,
+    with_sgd,
+)
+from translators import CycleGAN, Phase, Translator, checkpoints, strategy
 from translators.callbacks import LastCheckpoints
 from translators.cli import run
-from translators.strategy import ReplicatedStrategy
+from translators.losses import gradient_penalty
 
 TWO = {"devices": 2}
+APART = {"noise": 0.0, "pool_size": 0}  # of what each process draws or remembers by itself: none
 
 
 def penalty_of_each_image(critic, real, fake):
     """The penalty, at a place between real and fake that depends on the image and not on who draws it."""
-    return original_penalty(critic, real, fake, alpha=real.mean((1, 2, 3)).sigmoid())
+    return gradient_penalty(critic, real, fake, alpha=real.mean((1, 2, 3)).sigmoid())
 
 
-original_penalty = stargan.gradient_penalty
-
-
-def join(folder: Path, settings: dict, batch_size: int):
-    """Train a StarGAN in float64; the start is that of process 0, whatever the others have."""
-    stargan.gradient_penalty = penalty_of_each_image
+@contextlib.contextmanager
+def with_that_penalty(model: type[Translator]):
+    """Within, the model's penalty is that one, if it has any."""
+    home = vars(sys.modules[model.__module__])
+    penalised = "gradient_penalty" in home
+    if penalised:
+        home["gradient_penalty"] = penalty_of_each_image
     try:
-        torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
-        model = StarGANSGD(ATTRIBUTES, n_critic=2, lr=0.02, accumulate=2, ema_decay=0.5, **SMALL)
-        data = TinyData(batch_size=batch_size, flip=True)
-        fit(model, folder, 8, data=data, precision="64-true", **settings)
-        with model.averaged():
-            average = weights(model.generator)
-        return {"weights": weights(model), "average": average}
+        yield
     finally:
-        stargan.gradient_penalty = original_penalty
+        if penalised:
+            home["gradient_penalty"] = gradient_penalty
 
 
-def joined(folder, rank):
-    return join(folder, {**TWO, "strategy": ReplicatedStrategy()}, batch_size=4)
+def join(model: type[Translator], folder: Path, devices: int, batch_size: int):
+    """Train in float64; the start is that of process 0, whatever the others have."""
+    torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
+    settings = {"n_critic": 2, "lr": 0.005, "accumulate": 2, "ema_decay": 0.5, **accepted(model, APART)}
+    translator = small(with_sgd(model), **settings)
+    data = data_for(model, batch_size=batch_size, flip=True)
+    with with_that_penalty(model):
+        fit(translator, folder, 8, data=data, precision="64-true", devices=devices)
+    with translator.averaged():
+        average = weights(translator.generator)
+    return {"weights": weights(translator), "average": average}
+
+
+def joined(model):
+    return lambda folder, rank: join(model, folder, **TWO, batch_size=4)
+
+
+def pools(folder, rank):
+    """A CycleGAN with pools that are full from the first batch on, in one go and in two."""
+    stop_and_resume(lambda: small(CycleGAN, n_critic=3, lr=0.001, pool_size=3), folder, stop=7, end=10, **TWO)
 
 
 def poisoned(folder, rank):
     """Only process 1 gets bad images; Adam, so that a step without a gradient would show."""
     model = Tiny()
-    trainer = fit(model, folder, 5, callbacks=[Poison([2], rank=1)], strategy=ReplicatedStrategy(), **TWO)
+    trainer = fit(model, folder, 5, callbacks=[Poison([2], rank=1)], **TWO)
     counts = [int(next(iter(optimizer.state.values()))["step"]) for optimizer in trainer.optimizers]
     return {"weights": weights(model), "updates": counts, "skipped": model._skipped, "global_step": trainer.global_step}
 
@@ -64,8 +93,8 @@ def frozen(folder, rank):
             return terms
 
     phases = [{"steps": 2, "learns": ("generator",)}, {"steps": 3}]
-    model = Lopsided(phases=[stargan.Phase(**phase) for phase in phases])
-    fit(model, folder, callbacks=[], strategy=ReplicatedStrategy(), **TWO)
+    model = Lopsided(phases=[Phase(**phase) for phase in phases])
+    fit(model, folder, callbacks=[], **TWO)
     return {"weights": weights(model)}
 
 
@@ -110,13 +139,14 @@ def signalled(folder, rank):
 
 
 def kept(folder, rank):
-    fit(Tiny(), folder, 7, callbacks=[LastCheckpoints(every_n_steps=2)], strategy=ReplicatedStrategy(), **TWO)
+    fit(Tiny(), folder, 7, callbacks=[LastCheckpoints(every_n_steps=2)], **TWO)
     distributed.barrier()  # only process 0 writes and removes
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
 JOBS = {
-    "joined": joined,
+    **{f"joined-{model.__name__}": joined(model) for model in exported()},
+    "pools": pools,
     "poisoned": poisoned,
     "frozen": frozen,
     "disagreeing": disagreeing,

@@ -1,9 +1,11 @@
 """Two processes; what they do is in `pair.py`."""
 
+import pytest
 import torch
 from torch import nn
 
 import pair as jobs
+from tiny import exported
 from translators import strategy
 
 
@@ -15,12 +17,14 @@ def difference(one, other) -> float:
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
-def test_two_processes_are_one_on_the_joined_batch(pair, tmp_path):
-    """A StarGAN with penalty and accumulation, in float64 and with SGD: Adam would blow rounding noise up."""
-    (first, second), alone = found(pair, "joined"), jobs.join(tmp_path, {}, batch_size=8)
+@pytest.mark.parametrize("model", exported(), ids=lambda model: model.__name__)
+def test_two_processes_are_one_on_the_joined_batch(pair, tmp_path, model):
+    """With accumulation, in float64 and with SGD: Adam would blow rounding noise up."""
+    first, second = found(pair, f"joined-{model.__name__}")
+    alone = jobs.join(model, tmp_path, devices=1, batch_size=8)
     for part in ("weights", "average"):
         assert difference(first[part], second[part]) == 0
-        assert difference(first[part], alone[part]) < 1e-10
+        assert difference(first[part], alone[part]) < 1e-12
     live = {name: first["weights"][f"generator.{name}"] for name in first["average"]}
     assert difference(live, first["average"]) > 1e-6
 

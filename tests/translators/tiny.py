@@ -1,13 +1,14 @@
-"""A translator of two layers and a handful of pictures in memory: what the tests of the base train."""
+"""A translator of two layers, small ones of those that the package exports, and a handful of pictures in memory."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,39 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+import translators
 from datamodules.base import ImageDataModule
 from datamodules.records import Records
-from translators import Phase, StarGAN
+from translators import Phase, StarGAN, checkpoints
 from translators.base import Translator
+from translators.callbacks import LastCheckpoints
 from translators.checkpoints import AtomicCheckpointIO
+from translators.strategy import ReplicatedStrategy
 from translators.types import Batch, Target, Translation
 
 ATTRIBUTES = ("Smiling", "Young")
 SMALL = {"image_size": 16, "generator_width": 4, "discriminator_width": 4, "blocks": 1, "depth": 3}  # of a StarGAN
+LEAST = {  # values of the sizes that constructors may have: what makes a model small
+    "width": 4,
+    "generator_width": 4,
+    "discriminator_width": 4,
+    "blocks": 1,
+    "refine_blocks": 1,
+    "depth": 2,
+}
+NEEDS = {  # what a translator needs of `TinyData`, by its name; most need nothing
+    "CycleGAN": {"attributes": ("cat", "dog"), "one_hot": True, "reference": "other", "image_size": 32},
+    "GANimation": {"intensities": True},
+}
 
 
 class InMemory(Records):
     """Random pictures, the same ones each time; the first attribute shows as brightness."""
 
-    def __init__(self, count: int, size: int) -> None:
-        random = np.random.default_rng([count, size])
-        self.labels = (np.arange(count)[:, None] // np.array([1, 2]) % 2).astype(np.float32)
-        pictures = random.integers(0, 128, (count, size, size, 3)) + 127 * self.labels[:, :1, None, None]
+    def __init__(self, labels: np.ndarray, size: int) -> None:
+        random = np.random.default_rng([len(labels), size])
+        self.labels = labels.astype(np.float32)
+        pictures = random.integers(0, 128, (len(labels), size, size, 3)) + 127 * self.labels[:, :1, None, None]
         self.pictures = pictures.astype(np.uint8)
 
     def read(self, row: int) -> np.ndarray:
@@ -45,17 +61,34 @@ class InMemory(Records):
 
 
 class TinyData(ImageDataModule):
-    """24 pictures to train on, six batches of 4 an epoch; 8 to validate and 8 to test on."""
+    """24 pictures to train on, six batches of 4 an epoch; 8 to validate and 8 to test on.
 
-    attributes = ATTRIBUTES
+    Args:
+        one_hot: each picture is of one domain.
+        intensities: each attribute has a number from 0 to 1, in fifths, in place of 0 or 1.
+    """
 
     def __init__(
-        self, image_size: int = 16, batch_size: int = 4, num_workers: int = 0, cache: bool = False, **loading: Any
+        self,
+        image_size: int = 16,
+        batch_size: int = 4,
+        num_workers: int = 0,
+        cache: bool = False,
+        attributes: Sequence[str] = ATTRIBUTES,
+        one_hot: bool = False,
+        intensities: bool = False,
+        **loading: Any,
     ) -> None:
         super().__init__(image_size=image_size, batch_size=batch_size, num_workers=num_workers, cache=cache, **loading)
+        self.attributes, self.one_hot, self.intensities = tuple(attributes), one_hot, intensities
 
     def records(self, split: str) -> Records:
-        return InMemory({"train": 24, "val": 8, "test": 8}[split], self.image_size)
+        rows, columns = np.arange({"train": 24, "val": 8, "test": 8}[split])[:, None], np.arange(self.num_attributes)
+        if self.one_hot:
+            return InMemory(rows % self.num_attributes == columns, self.image_size)
+        if self.intensities:
+            return InMemory(rows * (columns + 1) % 6 / 5, self.image_size)
+        return InMemory(rows // 2**columns % 2, self.image_size)
 
     def _held_out(self, split: str) -> Any:
         """Without processes of its own: CPython 3.11 may hang in a fork while another thread ends, such as the one that
@@ -132,12 +165,42 @@ class WithSGD:
         return [SGD(player.parameters(), lr=self.hparams["lr"]) for player in (self.discriminator, self.generator)]
 
 
+def with_sgd(model: type[Translator]) -> type[Translator]:
+    """The same translator under plain gradient descent."""
+    return type(f"{model.__name__}SGD", (WithSGD, model), {})
+
+
 class TinySGD(WithSGD, Tiny):
     pass
 
 
 class StarGANSGD(WithSGD, StarGAN):
     pass
+
+
+def exported() -> list[type[Translator]]:
+    """Every translator of the package."""
+    values = (getattr(translators, name) for name in translators.__all__)
+    classes = [value for value in values if isinstance(value, type) and issubclass(value, Translator)]
+    return [value for value in classes if not inspect.isabstract(value)]
+
+
+def data_for(model: type[LightningModule], **loading: Any) -> TinyData:
+    """Data that suit a translator."""
+    needs = next((NEEDS[kind.__name__] for kind in model.__mro__ if kind.__name__ in NEEDS), {})
+    return TinyData(**{**needs, **loading})
+
+
+def accepted(model: type[Translator], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are arguments of this model's own."""
+    return {name: value for name, value in settings.items() if name in inspect.signature(model).parameters}
+
+
+def small(model: type[Translator], **settings: Any) -> Translator:
+    """A translator as small as can be, with random weights, for the data that suit it."""
+    data = data_for(model)
+    sizes = accepted(model, {"image_size": data.image_size, **LEAST})
+    return model(**{"attributes": data.attributes, "one_hot": data.one_hot, **sizes, **settings})
 
 
 class Snapshots(Callback):
@@ -211,7 +274,11 @@ def fit(
     resume: Path | None = None,
     **settings: Any,
 ) -> Trainer:
-    """Train as the command line does, quietly, and without validation unless ``limit_val_batches`` says otherwise."""
+    """Train as the command line does, quietly, and without validation unless ``limit_val_batches`` says otherwise.
+
+    Args:
+        data: None takes those that suit the model.
+    """
     trainer = Trainer(
         **{
             "default_root_dir": folder,
@@ -220,6 +287,7 @@ def fit(
             "use_distributed_sampler": False,
             "accelerator": "cpu",
             "devices": 1,
+            "strategy": ReplicatedStrategy() if settings.get("devices") == 2 else "auto",
             "callbacks": list(callbacks),
             "plugins": [AtomicCheckpointIO()],
             "logger": False,
@@ -232,7 +300,7 @@ def fit(
             **settings,
         }
     )
-    trainer.fit(model, data or TinyData(), ckpt_path=resume)
+    trainer.fit(model, data or data_for(type(model)), ckpt_path=resume)
     return trainer
 
 
@@ -264,6 +332,15 @@ def arguments(folder: Path, *more: str, workers: int = 0, devices: int = 1) -> l
 
 
 STEPS = 16  # of those two phases
+
+
+def stop_and_resume(build: Callable[[], Translator], folder: Path, stop: int, end: int, **settings: Any) -> None:
+    """Train in one go, in ``whole``, and in two, in ``parts``, of which the second begins with other weights."""
+    for place, ends in ((folder / "whole", [end]), (folder / "parts", [stop, end])):
+        for go, steps in enumerate(ends):
+            torch.manual_seed(go)
+            resume = checkpoints.newest(place) if go else None
+            fit(build(), place, steps, callbacks=[LastCheckpoints(every_n_steps=100)], resume=resume, **settings)
 
 
 def command(folder: Path, *more: str, **settings: int) -> list[str]:
