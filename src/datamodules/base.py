@@ -48,6 +48,7 @@ class ImageDataModule(LightningDataModule, ABC):
     Attributes:
         attributes: the K names, in label order.
         one_hot: whether exactly one attribute is 1.
+        intensities: labels are intensities in [0, 1], not presence.
         exclusive: groups of names of which one is meant to be 1, as hair has one colour.
         conflicts: pairs of names that cannot both be 1, but may both be 0, as a fringe and a receding hairline.
         parts: of several datasets at once, how many attributes each of them labels, and whether one-hot.
@@ -58,6 +59,7 @@ class ImageDataModule(LightningDataModule, ABC):
     entry: str | None = None
     attributes: tuple[str, ...]
     one_hot: bool = False
+    intensities: bool = False
     exclusive: tuple[tuple[str, ...], ...] = ()
     conflicts: tuple[tuple[str, ...], ...] = ()
     parts: tuple[tuple[int, bool], ...] = ()

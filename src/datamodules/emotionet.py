@@ -27,8 +27,9 @@ class EmotioNet(ImageDataModule):
     """Pictures of faces in ``root/imgs``, and one source of action units beside it.
 
     A source is GANimation's ``aus_openface.pkl``, tables by OpenFace (intensities from 0 to 5, which become 0 to 1), or
-    EmotioNet's own lists (0 or 1): the automatic ``dataFile_0001.txt`` ... or the experts' as a csv file. A picture and
-    its row have the same name, whatever the suffix; in tables that count frames, frame 1 is the first picture by name.
+    EmotioNet's own lists (0 or 1, thus no ``intensities``): the automatic ``dataFile_0001.txt`` ... or the experts' as
+    a csv file. A picture and its row have the same name, whatever the suffix; in tables that count frames, frame 1 is
+    the first picture by name.
 
     A picture is used only if all the chosen units are known: in lists 999 means that nobody looked; OpenFace's values
     count as unknown where it finds no face or is not sure. What is left out is counted, never filled in.
@@ -87,6 +88,7 @@ class EmotioNet(ImageDataModule):
         stems = _stems(files, self.imgs)
         table = read_units(_source(self.root, units_from), stems, min_confidence)
         self.attributes = chosen(units, table.units, "action unit")
+        self.intensities = presence is None and table.values.dtype.kind == "f"
         self._index(files, stems, table)
 
     def _index(self, files: np.ndarray, stems: np.ndarray, table: UnitTable) -> None:

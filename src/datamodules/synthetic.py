@@ -99,7 +99,7 @@ class SyntheticFaces(DrawnEdits):
 
     Args:
         attributes: names for the label, from ``datamodules.drawn.ATTRIBUTES``: CelebA's, 0 or 1, and action units
-            (``AU12``), in [0, 1]. None: three hair colours, Eyeglasses and Smiling.
+            (``AU12``), in [0, 1]; ``intensities`` if it is these alone. None: three hair colours, Eyeglasses, Smiling.
         presence: for models of 0 or 1, action units from this value in (0, 1] up are drawn and labelled 1, others 0.
         **drawn: of ``DrawnData`` (sizes, ``population``) and ``ImageDataModule``.
     Raises:
@@ -111,5 +111,6 @@ class SyntheticFaces(DrawnEdits):
         self.record_type = partial(FaceRecords, presence=labels.checked_presence(presence))
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
         self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")
+        self.intensities = presence is None and all(name in ACTION_UNITS for name in self.attributes)
         self.exclusive = labels.groups_among(self.attributes, labels.EXCLUSIVE)
         self.conflicts = labels.groups_among(self.attributes, labels.CONFLICTS)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from metrics.callbacks import Evaluate
     from metrics.classifier import AttributeClassifier
     from metrics.counterfactual import CounterfactualError
+    from metrics.intensities import IntensityAgreement, IntensityError
+    from metrics.masks import MaskAgreement
     from metrics.reconstruction import ReconstructionError
     from metrics.throughput import Throughput
 
@@ -19,6 +21,9 @@ __all__ = [
     "CounterfactualError",
     "EditAccuracy",
     "Evaluate",
+    "IntensityAgreement",
+    "IntensityError",
+    "MaskAgreement",
     "ReconstructionError",
     "Throughput",
 ]
@@ -29,6 +34,9 @@ _HOMES = {
     "CounterfactualError": "counterfactual",
     "EditAccuracy": "attributes",
     "Evaluate": "callbacks",
+    "IntensityAgreement": "intensities",
+    "IntensityError": "intensities",
+    "MaskAgreement": "masks",
     "ReconstructionError": "reconstruction",
     "Throughput": "throughput",
 }

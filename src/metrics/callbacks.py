@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,26 +15,43 @@ from torchmetrics import Metric, SumMetric
 from metrics.attributes import AttributeAccuracy, EditAccuracy
 from metrics.classifier import AttributeClassifier
 from metrics.counterfactual import CounterfactualError
+from metrics.intensities import IntensityAgreement, IntensityError
+from metrics.masks import MaskAgreement
 from metrics.reconstruction import ReconstructionError
 from metrics.report import context_of, finite, write_report
+from metrics.summary import summary
 from metrics.throughput import Throughput
+
+PREFIXES = {"reconstruction": "", "throughput": "", "counterfactual": "counterfactual/", "mask": "mask/", "judged": ""}
+ON_REAL = {
+    "accuracy": "judge_accuracy_on_real",
+    "error": "unit_error_on_real",
+    "correlation": "unit_correlation_on_real",
+}
 
 
 class Evaluate(Callback):
     """Measures the edits that a model returns from its validation and test steps.
 
     The steps return ``images`` (B, E, 3, H, W), one translation for each of the E = K edits of an image,
-    ``reconstructions``, the same translated back, ``targets`` (B, E, K), and ``seconds``, the time the B * E
-    translations took. Edit e is about attribute e; one that asks for the label the image already has is left out.
-    Each figure is logged as ``val/…`` or ``test/…``, averaged over the attributes' averages, and for each attribute
-    with its name behind; a figure that cannot be measured is absent.
+    ``reconstructions``, the same translated back, ``targets`` (B, E, K), ``seconds``, the time the B * E translations
+    took, and of a model that draws masks ``masks`` (B, E, 1, H, W) in [0, 1], 1 = a rewritten pixel. Edit e is about
+    attribute e; one that asks for the label the image already has is left out. Each figure is logged as ``val/…`` or
+    ``test/…``, averaged over the attributes' averages, and for each attribute with its name behind; a figure that
+    cannot be measured is absent.
 
     - with a judge: ``target_accuracy``, ``kept_accuracy`` (attributes; not classes), and ``judge_accuracy_on_real``,
       which bounds what the other two can mean. Generators please judges with pictures that are garbage: look at the
       next line, and at the grid.
+    - with a judge of intensities, in place of these: ``unit_error``, how far from what was asked for it sees the unit
+      that the edit was about, and ``all_units_error``, over all K units, beside ``…_copied``, what the untouched input
+      scores; and its own ``unit_error_on_real`` and ``unit_correlation_on_real``.
     - where the datamodule has ``counterfactual(split, index, label) -> (picture, mask)``: ``counterfactual/l1``,
       ``psnr``, ``ssim``, ``inside_l1``, ``inside_ratio`` and ``outside_change``, beside ``…_copied``, what the
       untouched input scores.
+    - with masks: ``mask/area``, their mean, and where the truth is known ``mask/iou`` with the true mask, beside
+      ``mask/iou_constant``, the best of a mask that is the same everywhere, and ``mask/inside``, how much of their
+      mass lies inside it. What a model moves without repainting it is no part of its mask.
     - always: ``reconstruction_l1``, and ``images_per_second`` of one process.
 
     Validation also logs ``val/score``, which says which checkpoint is best; lower is better. It is
@@ -43,14 +59,14 @@ class Evaluate(Callback):
     - ``counterfactual/l1`` over ``counterfactual/l1_copied``, where the truth is known: below 1 means better than
       doing nothing;
     - otherwise 1 - ``target_accuracy`` + ``reconstruction_l1``, with a judge: neither a copy nor garbage does well in
-      both;
+      both; of intensities ``unit_error`` + ``reconstruction_l1``;
     - otherwise ``reconstruction_l1`` alone, which a model that does nothing minimises: give a judge.
 
     A test ends with ``metrics.json`` in ``trainer.default_root_dir``, and a summary on the console.
 
     Args:
-        judge: a trained `AttributeClassifier`'s checkpoint or run folder, of the data's attributes; None measures no
-            accuracy.
+        judge: a trained `AttributeClassifier`'s checkpoint or run folder, of the data's attributes; None measures
+            neither accuracies nor errors of intensities.
     """
 
     def __init__(self, judge: str | None = None) -> None:
@@ -63,16 +79,16 @@ class Evaluate(Callback):
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it is no judge, or one of other attributes.
+            ValueError: if it is no judge, or one of other attributes, or of another kind of labels.
         """
         if self.judge is None or self._classifier is not None:
             return
         classifier, data = AttributeClassifier.load(self.judge), _data(trainer)
-        if (classifier.attributes, classifier.one_hot) != (tuple(data.attributes), data.one_hot):
+        told, there = ((tuple(of.attributes), of.one_hot, of.intensities) for of in (classifier, data))
+        if told != there:
             raise ValueError(
-                f"the judge {self.judge} tells {_named(classifier.attributes, classifier.one_hot)}, "
-                f"but the data has {_named(data.attributes, data.one_hot)}: train a judge on the same data, with the "
-                "same names in the same order"
+                f"the judge {self.judge} tells {_named(*told)}, but the data has {_named(*there)}: train a judge on "
+                "the same data, with the same names in the same order"
             )
         self._classifier = classifier
 
@@ -118,19 +134,9 @@ class Evaluate(Callback):
     # ------------------------------------------------------------------------------------------ measuring
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = _data(trainer)
-        self._measures = {
-            "images": SumMetric(),
-            "edits": SumMetric(),
-            "throughput": Throughput(),
-            "reconstruction": ReconstructionError(data.attributes),
-        }
-        if hasattr(data, "counterfactual"):
-            self._measures["counterfactual"] = CounterfactualError(data.attributes)
         if self._classifier is not None:
             self._classifier.to(pl_module.device)
-            self._measures["edit_accuracy"] = EditAccuracy(data.attributes, data.one_hot)
-            self._measures["judge"] = AttributeAccuracy(data.attributes, data.one_hot)
+        self._measures = measures(_data(trainer), judged=self._classifier is not None)
         for measure in self._measures.values():
             measure.to("cpu" if pl_module.device.type == "mps" else pl_module.device)  # that one has no doubles
 
@@ -144,26 +150,57 @@ class Evaluate(Callback):
         self._measures["edits"].update(len(edits.edit))
         self._measures["throughput"].update(outputs["targets"][..., 0].numel(), outputs["seconds"])
         self._measures["reconstruction"].update(edits.reconstruction, edits.source, edits.edit)
+        true_mask = None
         if "counterfactual" in self._measures:
             drawn = _data(trainer).counterfactual(split, edits.index.cpu(), edits.target.cpu())
-            truth, mask = (tensor.to(edits.image.device) for tensor in drawn)
-            self._measures["counterfactual"].update(edits.image, truth, mask, edits.source, edits.edit)
+            truth, true_mask = (tensor.to(edits.image.device) for tensor in drawn)
+            self._measures["counterfactual"].update(edits.image, truth, true_mask, edits.source, edits.edit)
+        self._measures["mask"].update(edits.mask, true_mask, edits.edit)  # in any case: all processes compute it
         if self._classifier is not None:
-            seen = self._classifier.predict(edits.image)
-            self._measures["edit_accuracy"].update(seen, edits.label, edits.target, edits.edit)
-            self._measures["judge"].update(self._classifier.predict(batch["image"]), batch["label"])
+            self._judge(self._classifier, edits, batch)
+
+    def _judge(self, classifier: AttributeClassifier, edits: Edits, batch: Mapping[str, Tensor]) -> None:
+        """Take in what the judge sees in a batch and in its edits."""
+        real, seen = classifier.predict(batch["image"]), classifier.predict(edits.image)
+        self._measures["judge"].update(real, batch["label"])
+        before = real[edits.row] if classifier.intensities else edits.label
+        self._measures["judged"].update(seen, before, edits.target, edits.edit)
 
     def _compute(self) -> dict[str, float]:
         """Every figure by its name; all processes together."""
-        found = {**self._measures["reconstruction"].compute(), **self._measures["throughput"].compute()}
-        if "counterfactual" in self._measures:
-            truth = self._measures["counterfactual"].compute()
-            found.update({f"counterfactual/{name}": value for name, value in truth.items()})
+        found: dict[str, float] = {}
+        for measure, prefix in PREFIXES.items():
+            if measure in self._measures:
+                figures = self._measures[measure].compute()
+                found.update({f"{prefix}{name}": value for name, value in figures.items()})
         if "judge" in self._measures:
-            found.update(self._measures["edit_accuracy"].compute())
-            real = self._measures["judge"].compute()
-            found.update({name.replace("accuracy", "judge_accuracy_on_real", 1): real[name] for name in real})
+            found.update(on_real(self._measures["judge"].compute()))
         return found
+
+
+def measures(data: Any, judged: bool) -> dict[str, Metric]:
+    """What `Evaluate` measures of a datamodule, with a judge or without, by name."""
+    names = data.attributes
+    chosen: dict[str, Metric] = {
+        "images": SumMetric(),
+        "edits": SumMetric(),
+        "throughput": Throughput(),
+        "reconstruction": ReconstructionError(names),
+        "mask": MaskAgreement(names),
+    }
+    if hasattr(data, "counterfactual"):
+        chosen["counterfactual"] = CounterfactualError(names)
+    if judged and data.intensities:
+        chosen |= {"judged": IntensityError(names), "judge": IntensityAgreement(names)}
+    elif judged:
+        chosen |= {"judged": EditAccuracy(names, data.one_hot), "judge": AttributeAccuracy(names, data.one_hot)}
+    return chosen
+
+
+def on_real(found: Mapping[str, float]) -> dict[str, float]:
+    """The judge's own figures on real pictures, under names that say so."""
+    parts = ((name.partition("/"), value) for name, value in found.items())
+    return {f"{ON_REAL[figure]}{slash}{attribute}": value for (figure, slash, attribute), value in parts}
 
 
 @dataclass(frozen=True)
@@ -176,7 +213,9 @@ class Edits:
     label: Tensor  # (N, K)
     target: Tensor  # (N, K)
     index: Tensor  # (N,)   the source's row in its split
+    row: Tensor  # (N,)     and in the batch
     edit: Tensor  # (N,)    the attribute that the edit is about
+    mask: Tensor | None  # (N, 1, H, W), of a model that draws any
 
     @classmethod
     def of(cls, batch: Mapping[str, Tensor], outputs: Any) -> Edits:
@@ -190,7 +229,9 @@ class Edits:
             label=batch["label"][row],
             target=targets[row, edit],
             index=batch["index"][row],
+            row=row,
             edit=edit,
+            mask=outputs["masks"][row, edit] if "masks" in outputs else None,
         )
 
 
@@ -200,45 +241,17 @@ def score(found: Mapping[str, float]) -> float:
         value = found["counterfactual/l1"] / found["counterfactual/l1_copied"]
     elif "target_accuracy" in found:
         value = 1 - found["target_accuracy"] + found["reconstruction_l1"]
+    elif "unit_error" in found:
+        value = found["unit_error"] + found["reconstruction_l1"]
     else:
         value = found.get("reconstruction_l1", math.inf)
     return value if math.isfinite(value) else math.inf
-
-
-def summary(found: Mapping[str, float], attributes: tuple[str, ...], images: int, edits: int, path: Path) -> str:
-    """A test's figures in words, then a line an attribute; what was not measured is left out."""
-    sentences = (
-        ("the requested attribute is there     {:.1%}", "target_accuracy"),
-        ("  (the judge, on real pictures       {:.1%})", "judge_accuracy_on_real"),
-        ("the other attributes are kept        {:.1%}", "kept_accuracy"),
-        ("error against the true picture       {:.4f}   (copying the input: {:.4f})", "counterfactual/l1"),
-        ("  PSNR in dB                         {:.2f}   ({:.2f})", "counterfactual/psnr"),
-        ("  SSIM                               {:.4f}   ({:.4f})", "counterfactual/ssim"),
-        ("  inside the true edit mask          {:.4f}   ({:.4f})", "counterfactual/inside_l1"),
-        ("change outside the true edit mask    {:.4f}", "counterfactual/outside_change"),
-        ("error after going there and back     {:.4f}", "reconstruction_l1"),
-        ("images per second                    {:.0f}", "images_per_second"),
-    )
-    lines = ["", f"Measured on {images:,} test images and {edits:,} edits of them (errors on a scale from 0 to 1):"]
-    for sentence, name in sentences:
-        if name in found:
-            lines.append("  " + sentence.format(found[name], found.get(f"{name}_copied")))
-    columns = {"there": "target_accuracy", "kept": "kept_accuracy", "error / copy's": "counterfactual/inside_ratio"}
-    columns = {heading: name for heading, name in columns.items() if name in found}
-    if columns:
-        width = max(len(name) for name in attributes)
-        lines += ["", "  " + " " * width + "".join(f"{heading:>16}" for heading in columns)]
-        for attribute in attributes:
-            cells = [found.get(f"{name}/{attribute}") for name in columns.values()]
-            lines.append(
-                f"  {attribute:<{width}}" + "".join(f"{'-' if cell is None else f'{cell:.3f}':>16}" for cell in cells)
-            )
-    return "\n".join([*lines, "", f"All numbers: {path}"])
 
 
 def _data(trainer: Trainer) -> Any:
     return cast(Any, trainer).datamodule
 
 
-def _named(attributes: Any, one_hot: bool) -> str:
-    return f"the {'classes' if one_hot else 'attributes'} {', '.join(attributes)}"
+def _named(attributes: tuple[str, ...], one_hot: bool, intensities: bool) -> str:
+    kind = "classes" if one_hot else "intensities of" if intensities else "attributes"
+    return f"the {kind} {', '.join(attributes)}"

@@ -1,4 +1,4 @@
-"""The judge: a classifier that says which attributes a picture shows."""
+"""The judge: a network that says which attributes a picture shows, or how strongly."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from torchvision.models import resnet18
 
 from metrics.attributes import AttributeAccuracy, correct
 from metrics.corruptions import HELD_OUT, TrainingCorruptions
+from metrics.intensities import IntensityAgreement
 from metrics.report import context_of, finite, write_report
 
 
@@ -29,18 +30,22 @@ class AttributeClassifier(LightningModule):
     That makes it reliable on damaged pictures, but not proof against textures that were optimised to please it: a
     pattern of a few grey levels, made with its gradients, still does. Its accuracy never stands alone (see `Evaluate`).
 
-    Attributes and action units are learnt by binary cross-entropy (labels may be soft), classes by cross-entropy. The
-    learning rate rises over the first tenth of ``trainer.max_steps`` and falls to 0 on a cosine. With several
-    processes set ``trainer.sync_batchnorm``, or each normalises by its own share of the batch.
+    Attributes and intensities are learnt by binary cross-entropy, classes by cross-entropy. With labels in [0, 1] the
+    former makes a regressor: its minimiser is their conditional mean, as the squared error's is, but its gradient does
+    not vanish in the sigmoid's flat ends, and most units are at rest, at 0. The learning rate rises over the first
+    tenth of ``trainer.max_steps`` and falls to 0 on a cosine. With several processes set ``trainer.sync_batchnorm``, or
+    each normalises by its own share of the batch.
 
     Validation logs ``val/accuracy`` and ``val/score`` (1 - accuracy; lower is better). A test logs ``test/accuracy``,
     over the attributes and for each, ``test/exact_match`` (the share of images with no attribute wrong), and
     ``test/held_out``, the mean accuracy under corruptions that training never shows, each of which stands beside it;
-    they go into ``metrics.json`` too.
+    they go into ``metrics.json`` too. Of intensities the mean absolute ``error`` and Pearson's ``correlation`` take the
+    place of accuracy: ``val/score`` is the error, ``test/held_out`` an error, and there is no exact match.
 
     Args:
         attributes: the K names of the label's columns, in order.
         one_hot: exactly one attribute is on (a class).
+        intensities: labels are intensities in [0, 1], as of action units, not presence.
         image_size: side of the images it looks at, in pixels; others are resized. Below 64 nothing is pooled
             before the first block, lest a face shrink to a few cells.
         lr: AdamW's greatest learning rate.
@@ -59,6 +64,7 @@ class AttributeClassifier(LightningModule):
         self,
         attributes: Sequence[str],
         one_hot: bool = False,
+        intensities: bool = False,
         image_size: int = 64,
         lr: float = 2e-3,
         weight_decay: float = 0.02,
@@ -69,12 +75,15 @@ class AttributeClassifier(LightningModule):
         super().__init__()
         if not attributes:
             raise ValueError("attributes is empty: a judge needs at least one attribute to tell")
+        if one_hot and intensities:
+            raise ValueError("one_hot and intensities exclude each other: a class is there or is not")
         if image_size < 16:
             raise ValueError(f"image_size must be at least 16, got {image_size}")
         attributes = [str(name) for name in attributes]
         self.save_hyperparameters()
         self.attributes = tuple(attributes)
         self.one_hot = one_hot
+        self.intensities = intensities
         self.image_size = image_size
         self.network = resnet18(weights=None, num_classes=len(attributes))
         if image_size < 64:
@@ -110,7 +119,7 @@ class AttributeClassifier(LightningModule):
         Args:
             images: (B, 3, H, W) in [-1, 1].
         Returns:
-            (B, K) probabilities; of classes they add up to 1.
+            (B, K) probabilities, which of classes add up to 1, or intensities in [0, 1].
         """
         size = (self.image_size, self.image_size)
         if images.shape[2:] != size:
@@ -124,7 +133,7 @@ class AttributeClassifier(LightningModule):
         return self.network(images).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, K) logits to (B, K) probabilities."""
+        """(B, K) logits to (B, K) probabilities or intensities."""
         return logits.softmax(dim=1) if self.one_hot else logits.sigmoid()
 
     # ------------------------------------------------------------------------------------------ training
@@ -159,13 +168,23 @@ class AttributeClassifier(LightningModule):
 
     # ------------------------------------------------------------------------------------------ measuring
 
-    def _measure(self, name: str, make: Metric) -> None:
-        self._measures[name] = make.to("cpu" if self.device.type == "mps" else self.device)  # that one has no doubles
+    def _measure(self, **measures: Metric) -> None:
+        device = "cpu" if self.device.type == "mps" else self.device  # that one has no doubles
+        self._measures = {name: measure.to(device) for name, measure in measures.items()}
+
+    def _agreement(self) -> Metric:
+        if self.intensities:
+            return IntensityAgreement(self.attributes)
+        return AttributeAccuracy(self.attributes, self.one_hot)
+
+    @property
+    def _figure(self) -> str:
+        """What its quality is told by."""
+        return "error" if self.intensities else "accuracy"
 
     def on_validation_epoch_start(self) -> None:
         """Begin anew."""
-        self._measures = {}
-        self._measure("clean", AttributeAccuracy(self.attributes, self.one_hot))
+        self._measure(clean=self._agreement())
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Clean pictures."""
@@ -175,23 +194,23 @@ class AttributeClassifier(LightningModule):
         """Log the averages."""
         found = self._measures["clean"].compute()
         values = {f"val/{name}": value for name, value in found.items()}
-        self.log_dict({**values, "val/score": 1 - found["accuracy"]}, sync_dist=True)
-        self.log("val_accuracy", found["accuracy"], prog_bar=True, logger=False, sync_dist=True)
+        quality = found[self._figure]
+        self.log_dict({**values, "val/score": quality if self.intensities else 1 - quality}, sync_dist=True)
+        self.log(f"val_{self._figure}", quality, prog_bar=True, logger=False, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """Begin anew."""
-        self._measures = {}
-        for name in ("clean", *HELD_OUT):
-            self._measure(name, AttributeAccuracy(self.attributes, self.one_hot))
-        self._measure("exact_match", MeanMetric())
-        self._measure("images", SumMetric())
+        agreements = {name: self._agreement() for name in ("clean", *HELD_OUT)}
+        exact_match = {} if self.intensities else {"exact_match": MeanMetric()}
+        self._measure(images=SumMetric(), **exact_match, **agreements)
 
     def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Clean pictures, and the corruptions that training never showed."""
         image, label = batch["image"], batch["label"]
         probability = self.predict(image)
         self._measures["clean"].update(probability, label)
-        self._measures["exact_match"].update(correct(probability, label, self.one_hot).all(dim=1).float())
+        if "exact_match" in self._measures:
+            self._measures["exact_match"].update(correct(probability, label, self.one_hot).all(dim=1).float())
         self._measures["images"].update(len(image))
         for name, corruption in HELD_OUT.items():
             self._measures[name].update(self.predict(corruption(image, batch["index"])), label)
@@ -200,10 +219,10 @@ class AttributeClassifier(LightningModule):
         """Log, write ``metrics.json`` and say it in words."""
         found = {name: measure.compute() for name, measure in self._measures.items()}
         images = int(found["images"])
-        held_out = {name: found[name]["accuracy"] for name in HELD_OUT}
+        held_out = {name: found[name][self._figure] for name in HELD_OUT}
         values = {
             **{f"test/{name}": value for name, value in found["clean"].items()},
-            "test/exact_match": float(found["exact_match"]),
+            **({"test/exact_match": float(found["exact_match"])} if "exact_match" in found else {}),
             **{f"test/held_out/{name}": value for name, value in held_out.items()},
             "test/held_out": sum(held_out.values()) / len(held_out),
         }
@@ -215,7 +234,11 @@ class AttributeClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Mark it as a judge's."""
-        checkpoint["judge"] = {"attributes": list(self.attributes), "one_hot": self.one_hot}
+        checkpoint["judge"] = {
+            "attributes": list(self.attributes),
+            "one_hot": self.one_hot,
+            "intensities": self.intensities,
+        }
 
 
 def one_cycle(step: int, total: int, warm_up: float = 0.1) -> float:
@@ -251,12 +274,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _words(values: Mapping[str, float], images: int, path: Path) -> str:
-    """The test in a few lines."""
-    lines = [
-        "",
-        f"The judge on {images:,} test images it has not seen:",
-        f"  right about an attribute         {values['test/accuracy']:.2%}",
-        f"  right about all of an image's    {values['test/exact_match']:.2%}",
-    ]
-    lines += [f"  right under {name.replace('_', ' '):<20} {values[f'test/held_out/{name}']:.2%}" for name in HELD_OUT]
-    return "\n".join([*lines, f"All numbers: {path}"])
+    """The test in a few lines; what was not measured is left out."""
+    sentences = (
+        ("right about an attribute         {:.2%}", "accuracy"),
+        ("right about all of an image's    {:.2%}", "exact_match"),
+        ("error of an intensity            {:.4f}   (on a scale from 0 to 1)", "error"),
+        ("  correlation with the truth     {:.4f}", "correlation"),
+    )
+    found = ((sentence, values.get(f"test/{name}")) for sentence, name in sentences)
+    lines = [sentence.format(value) for sentence, value in found if value is not None]
+    kind, form = ("error", ".4f") if "test/error" in values else ("right", ".2%")
+    for name in HELD_OUT:
+        if (value := values.get(f"test/held_out/{name}")) is not None:
+            lines.append(f"{kind} under {name.replace('_', ' '):<20} {value:{form}}")
+    heading = ["", f"The judge on {images:,} test images it has not seen:"]
+    return "\n".join([*heading, *(f"  {line}" for line in lines), f"All numbers: {path}"])

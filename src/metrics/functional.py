@@ -6,11 +6,18 @@ is a tenth of the way from black to white.
 
 from __future__ import annotations
 
+import math
+
 import torch
+from kornia.filters import gaussian_blur2d
 from kornia.metrics import ssim as ssim_map
 from torch import Tensor
+from torch.nn import functional as F
 
 MOST_DECIBELS = 100.0
+BLURS = (0.9, 1.8, 2.7)  # pixels, one, two and three times the same: circularity extrapolates to none
+FINER = 4  # times, for the outline's sake
+LEVELS = (0.1, 0.9)  # of coverage; what varies beyond them is noise, not an outline
 
 
 def l1(image: Tensor, reference: Tensor) -> Tensor:
@@ -57,3 +64,75 @@ def psnr(image: Tensor, reference: Tensor) -> Tensor:
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
     """Structural similarity (Wang et al., TIP 2004), Gaussian window of 11 pixels: (N,), 1 for equal images."""
     return ssim_map((image.float() + 1) / 2, (reference.float() + 1) / 2, window_size=11).mean(dim=(1, 2, 3))
+
+
+def soft_iou(mask: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union of maps that may be soft: the sum of the minima over the sum of the maxima (Ruzicka).
+
+    Args:
+        mask: (N, 1, H, W) in [0, 1].
+        truth: likewise.
+    Returns:
+        (N,) in [0, 1], for maps of 0 and 1 the Jaccard index; NaN where both are 0 everywhere.
+    """
+    mask, truth = mask.float(), truth.float()
+    return torch.minimum(mask, truth).sum(dim=(1, 2, 3)) / torch.maximum(mask, truth).sum(dim=(1, 2, 3))
+
+
+def share_inside(mask: Tensor, truth: Tensor) -> Tensor:
+    """The share of a map's mass that lies inside the truth.
+
+    Args:
+        mask: (N, 1, H, W) in [0, 1].
+        truth: (N, 1, H, W) in {0, 1}.
+    Returns:
+        (N,) in [0, 1]; NaN where the mask is 0 everywhere.
+    """
+    mask = mask.float()
+    return (mask * truth.float()).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3))
+
+
+def coverage(image: Tensor, background: Tensor, foreground: Tensor) -> Tensor:
+    """How far each pixel lies on the way from one colour to another, as by the share of it that a flat figure covers.
+
+    Args:
+        image: (B, 3, H, W), any range.
+        background: (B, 3), the colour that becomes 0, in the same range.
+        foreground: (B, 3), the colour that becomes 1.
+    Returns:
+        (B, 1, H, W) in [0, 1], the projection onto the line between the two, clamped; NaN where they are the same.
+    """
+    start, way = background.float()[:, :, None, None], (foreground.float() - background.float())[:, :, None, None]
+    along = ((image.float() - start) * way).sum(dim=1, keepdim=True)
+    return (along / way.square().sum(dim=1, keepdim=True)).clamp(0, 1)
+
+
+def circularity(cover: Tensor) -> Tensor:
+    """How round a shape is, 4 pi A / P^2: 1 for a circle, pi / 4 = 0.785 for a square, less for anything ragged.
+
+    The perimeter P is the outlines' mean length over the levels of coverage, by the coarea formula the sum of the
+    gradient's length; the area A is the mean area within them. A blur makes the pixels' grid vanish, but shortens P, at
+    corners in proportion to its width, and along curves to its square: P is extrapolated from three widths to none.
+    Measured on anti-aliased shapes: within 0.02 from a radius or half-side of 8 pixels up.
+
+    Args:
+        cover: (B, 1, H, W) in [0, 1], soft coverage (see `coverage`); outside the picture it is 0.
+    Returns:
+        (B,); NaN where nothing is covered.
+    """
+    areas, lengths = zip(*(_outline(cover.float(), blur) for blur in BLURS), strict=True)
+    perimeter = 3 * lengths[0] - 3 * lengths[1] + lengths[2]
+    return 4 * math.pi * areas[0] / perimeter.square()
+
+
+def _outline(cover: Tensor, blur: float) -> tuple[Tensor, Tensor]:
+    """(B,) areas and (B,) lengths, in pixels, of a coverage blurred by ``blur`` pixels; means over its levels."""
+    reach, (low, high) = math.ceil(4 * blur), LEVELS
+    padded = F.pad(cover, [reach + 1] * 4)
+    blurred = gaussian_blur2d(padded, 2 * reach + 1, (blur, blur), border_type="constant")
+    fine = F.interpolate(blurred, scale_factor=FINER, mode="bicubic")
+    share = ((fine - low) / (high - low)).clamp(0, 1)
+    share = share.square() * (3 - 2 * share)  # the middle levels count most
+    across = share[..., 1:-1, 2:] - share[..., 1:-1, :-2]  # twice the gradient
+    down = share[..., 2:, 1:-1] - share[..., :-2, 1:-1]
+    return share.sum(dim=(1, 2, 3)) / FINER**2, torch.hypot(across, down).sum(dim=(1, 2, 3)) / 2 / FINER

@@ -44,7 +44,7 @@ class TranslatorCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links, and the callbacks that a configuration may set by name."""
-        for name in ("attributes", "one_hot", "image_size", "parts"):
+        for name in ("attributes", "one_hot", "intensities", "image_size", "parts"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         for player in ("data", "model"):
             parser.link_arguments("seed_everything", f"{player}.init_args.seed", compute_fn=int)
@@ -183,7 +183,12 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     if recipe == "folders":
         settings["ARGS"] = f"--data.init_args.domains=[{','.join(data.attributes)}]"
     same = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items() if value)
-    longer = "stargan-small" if root is None else "stargan-photos"
+    family = "ganimation" if getattr(data, "intensities", False) else "stargan"
+    if isinstance(model, Translator):
+        family = type(model).__name__.lower()
+    longer = f"{family}-{'small' if root is None else 'photos'}"
+    if not Path(f"experiments/models/{longer}.yaml").exists():
+        longer = f"{family}-small"
     if not isinstance(model, Translator):
         return [("train a translator, measured by this judge", f"make train MODEL={longer} {same} JUDGE={folder}")]
     if judge is None:

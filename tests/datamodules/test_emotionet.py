@@ -303,3 +303,12 @@ def test_units_may_be_present_or_absent(root):
     assert np.array_equal(binary.records("train").labels, labels >= 0.3)
     with pytest.raises(ValueError, match="presence must lie above 0 and up to 1, got 0"):
         emotionet(root, presence=0)
+
+
+def test_labels_are_intensities_unless_they_tell_presence(root):
+    assert emotionet(root).intensities is True
+    assert emotionet(root, presence=0.2).intensities is False
+    lists(root / "dataFile_0001.txt", {f"N_{number}.png": {1: number % 2, 12: 1} for number in range(6)})
+    listed = emotionet(root, units_from="dataFile_*.txt")
+    assert listed.intensities is False  # EmotioNet's own lists are of 0 and 1
+    assert set(listed.records("train").labels.flatten().tolist()) <= {0.0, 1.0}

@@ -195,3 +195,19 @@ def test_action_units_may_be_present_or_absent_and_are_drawn_so():
     assert np.array_equal(binary.records("test").read(row), plain.records("test").draw(row, labels[row] >= 0.2))
     with pytest.raises(ValueError, match="presence must lie above 0 and up to 1, got 2"):
         SyntheticFaces(names, presence=2)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "presence", "intensities"),
+    [
+        (["AU12", "AU26"], None, True),
+        (["AU12", "AU26"], 0.2, False),
+        (["AU12", "Male"], None, False),
+        (None, None, False),
+    ],
+)
+def test_labels_are_intensities_if_all_of_them_are(attributes, presence, intensities):
+    data = faces(attributes=attributes, presence=presence)
+    assert data.intensities is intensities
+    labels = data.records("train").labels
+    assert ((labels > 0) & (labels < 1)).any(axis=0).all() == intensities

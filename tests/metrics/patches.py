@@ -23,6 +23,7 @@ class Patches(LightningDataModule):
 
     attributes = ("Red", "Blue")
     one_hot = False
+    intensities = False
     image_size = 16
     seed = 0
 
@@ -90,6 +91,24 @@ class Classes(Patches):
         return torch.eye(2, device=label.device).repeat(len(label), 1, 1)
 
 
+class Shades(Patches):
+    """The same patches, each as strongly as its label, in [0, 1], says: quarters of red, halves of blue."""
+
+    intensities = True
+
+    def draw(self, split: str, row: int, label: Tensor) -> Tensor:
+        bare, full = (super(Shades, self).draw(split, row, torch.full((2,), end)) for end in (0.0, 1.0))
+        strength = label.repeat_interleave(8)  # the patches are in halves of their own
+        return bare + strength * (full - bare)
+
+    def label(self, row: int) -> Tensor:
+        return torch.tensor([row % 5 / 4, row // 5 % 3 / 2])
+
+    def edits(self, label: Tensor) -> Tensor:
+        """To the other end."""
+        return torch.where(torch.eye(2, dtype=torch.bool), (label < 0.5).float()[:, None], label[:, None])
+
+
 class Photos(Patches):
     """The same without the truth."""
 
@@ -130,6 +149,16 @@ class Known(LightningModule):
         return self.translate("test", batch)
 
 
+class Masked(Known):
+    """The same with a mask, a quarter in the left half of the picture and 0 in the right."""
+
+    def translate(self, split: str, batch: dict[str, Tensor]) -> dict[str, Any]:
+        outputs = super().translate(split, batch)
+        masks = torch.zeros_like(outputs["images"][:, :, :1])
+        masks[..., :8] = 0.25
+        return {**outputs, "masks": masks}
+
+
 def trainer(folder: Path, *callbacks: Callback, **settings: Any) -> Trainer:
     """A quiet one."""
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -147,7 +176,7 @@ def trainer(folder: Path, *callbacks: Callback, **settings: Any) -> Trainer:
 def train_judge(folder: Path, data: Patches, steps: int = 60, **settings: Any) -> Path:
     """Train a judge; returns its checkpoint."""
     torch.manual_seed(0)
-    judge = AttributeClassifier(data.attributes, data.one_hot, image_size=16, **settings)
+    judge = AttributeClassifier(data.attributes, data.one_hot, data.intensities, image_size=16, **settings)
     fitted = trainer(folder, max_steps=steps, limit_val_batches=0)
     fitted.fit(judge, datamodule=data)
     path = folder / "judge.ckpt"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from patches import Classes, Known, Patches, Photos, train_judge, trainer
+from patches import Classes, Known, Masked, Patches, Photos, Shades, train_judge, trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from metrics import AttributeClassifier, Evaluate
@@ -64,6 +64,68 @@ def test_the_numbers_are_those_of_arithmetic(tmp_path):
         )
     assert found["test/counterfactual/outside_change"] == pytest.approx(torch.stack(changes).mean().item())
     assert found["test/reconstruction_l1"] == pytest.approx(((batch["image"] + 1) / 2).mean().item())
+
+
+@pytest.mark.parametrize("makes", ["truth", "copy"])
+def test_the_errors_of_intensities_are_those_of_arithmetic(shades_judge, tmp_path, capsys, makes):
+    found = report_of(tmp_path, makes, Shades(), str(shades_judge))["metrics"]
+    data, judge = Shades(), AttributeClassifier.load(shades_judge)
+    batch = data.batch("test", list(range(20)))
+    source = judge.predict(batch["image"])
+    for edit, name in enumerate(data.attributes):
+        target = data.edits(batch["label"])[:, edit]
+        truth, _ = data.counterfactual("test", batch["index"], target)
+        seen = judge.predict(truth) if makes == "truth" else source
+        for suffix, values in (("", seen), ("_copied", source)):
+            error = (values - target).abs()
+            assert found[f"test/unit_error{suffix}/{name}"] == pytest.approx(error[:, edit].mean().item(), abs=1e-5)
+            assert found[f"test/all_units_error{suffix}/{name}"] == pytest.approx(error.mean().item(), abs=1e-5)
+    assert found["test/unit_error_on_real"] == pytest.approx((source - batch["label"]).abs().mean().item(), abs=1e-5)
+    assert found["test/unit_correlation_on_real"] > 0.9
+    assert found["test/unit_error"] < 0.2 or makes == "copy"
+    assert found["test/unit_error_copied"] > 0.5
+    assert not any("accuracy" in name for name in found)
+    printed = capsys.readouterr().out
+    assert f"error of the requested unit          {found['test/unit_error']:.4f}" in printed
+    assert "unit error     of the copy" in printed
+
+
+def test_a_judge_tells_presence_or_intensities_but_not_both(judge, shades_judge, tmp_path):
+    with pytest.raises(ValueError, match="tells the attributes Red, Blue, but the data has the intensities of Red, B"):
+        report_of(tmp_path, "copy", Shades(), str(judge))
+    with pytest.raises(ValueError, match="tells the intensities of Red, Blue, but the data has the attributes Red, B"):
+        report_of(tmp_path, "copy", Patches(), str(shades_judge))
+
+
+def test_without_the_truth_the_score_of_intensities_is_the_units_error(shades_judge, tmp_path):
+    class Unknown(Shades):
+        counterfactual = Photos.counterfactual
+
+    run = trainer(tmp_path, Evaluate(str(shades_judge)))
+    run.validate(Known("black"), datamodule=Unknown(), verbose=False)
+    found = {name: value.item() for name, value in run.callback_metrics.items()}
+    assert found["val/score"] == pytest.approx(found["val/unit_error"] + found["val/reconstruction_l1"])
+    assert min(found["val/unit_error"], found["val/reconstruction_l1"]) > 0.1
+
+
+def test_masks_are_measured_against_the_true_ones(tmp_path, capsys):
+    trainer(tmp_path, Evaluate()).test(Masked("copy"), datamodule=Patches(), verbose=False)
+    found = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    patch, half = 6 * 6, 16 * 8  # pixels; the mask is a quarter in the left half, where the red patch is
+    assert found["test/mask/iou/Red"] == pytest.approx(patch / 4 / (patch + (half - patch) / 4))
+    assert found["test/mask/inside/Red"] == pytest.approx(patch / half)
+    assert found["test/mask/iou/Blue"] == found["test/mask/inside/Blue"] == 0
+    assert found["test/mask/iou_constant"] == pytest.approx(patch / 256)
+    assert found["test/mask/area"] == pytest.approx(1 / 8)
+    printed = capsys.readouterr().out
+    assert f"overlap with the true one {found['test/mask/iou']:.4f}   (a constant mask's: {patch / 256:.4f})" in printed
+    assert "the mask's share of the picture      12.5%" in printed
+
+
+def test_of_a_mask_whose_truth_nobody_knows_there_is_the_area(tmp_path):
+    trainer(tmp_path, Evaluate()).test(Masked("copy"), datamodule=Photos(), verbose=False)
+    found = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert {name for name in found if "mask" in name} == {f"test/mask/area{end}" for end in ("", "/Red", "/Blue")}
 
 
 def test_an_edit_that_asks_for_what_is_there_does_not_count(tmp_path):
@@ -157,7 +219,7 @@ def test_the_summary_leaves_a_gap_where_an_attribute_was_not_measured(tmp_path):
 
 def measure(folder, judge, **settings):
     data = Patches(size=22)
-    trainer(folder / "edits", Evaluate(judge), **settings).test(Known("black"), datamodule=data, verbose=False)
+    trainer(folder / "edits", Evaluate(judge), **settings).test(Masked("black"), datamodule=data, verbose=False)
     run = trainer(folder / "judge", **settings)
     run.test(AttributeClassifier.load(judge), datamodule=data, verbose=False)
 

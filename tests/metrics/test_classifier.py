@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 import torch
-from patches import Classes, Patches, train_judge, trainer
+from patches import Classes, Patches, Shades, train_judge, trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from metrics import AttributeClassifier
@@ -33,6 +33,34 @@ def test_learns_classes_too(tmp_path):
     probability = judge.predict(batch["image"])
     torch.testing.assert_close(probability.sum(dim=1), torch.ones(40))
     assert (probability.argmax(1) == batch["label"].argmax(1)).float().mean() > 0.95
+
+
+def test_of_intensities_it_is_a_regressor(shades_judge, tmp_path, capsys):
+    judge, data = AttributeClassifier.load(shades_judge), Shades(size=60)
+    assert judge.intensities
+    run = trainer(tmp_path)
+    run.test(judge, datamodule=data, verbose=False)
+    found = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    batch = data.batch("test", list(range(60)))
+    error = (judge.predict(batch["image"]) - batch["label"]).abs()
+    assert found["test/error"] == pytest.approx(error.mean().item(), abs=1e-5)
+    assert found["test/error/Blue"] == pytest.approx(error[:, 1].mean().item(), abs=1e-5)
+    assert found["test/error"] < 0.15  # of labels that are 0.3 from their median
+    assert found["test/correlation"] > 0.9
+    assert found["test/held_out"] == pytest.approx(sum(found[f"test/held_out/{name}"] for name in HELD_OUT) / 4)
+    assert not any("accuracy" in name or "match" in name for name in found)
+    printed = capsys.readouterr().out
+    assert f"error of an intensity            {found['test/error']:.4f}" in printed
+    assert "error under motion blur" in printed
+    run.validate(judge, datamodule=data, verbose=False)
+    assert run.callback_metrics["val/score"] == run.callback_metrics["val/error"]
+
+
+def test_a_judge_from_before_there_were_intensities_tells_presence(judge, tmp_path):
+    checkpoint = torch.load(judge, weights_only=True)
+    del checkpoint["hyper_parameters"]["intensities"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    assert AttributeClassifier.load(tmp_path / "old.ckpt").intensities is False
 
 
 def test_validation_scores_the_error(judge, tmp_path):
@@ -113,6 +141,8 @@ def test_bad_arguments_are_named(tmp_path):
         AttributeClassifier([])
     with pytest.raises(ValueError, match="image_size must be at least 16, got 8"):
         AttributeClassifier(["A"], image_size=8)
+    with pytest.raises(ValueError, match="one_hot and intensities exclude each other"):
+        AttributeClassifier(["A"], one_hot=True, intensities=True)
     with pytest.raises(ValueError, match=r"max_steps must be at least 1"):
         trainer(tmp_path, max_steps=-1, max_epochs=1).fit(AttributeClassifier(["A", "B"]), datamodule=Patches())
 
