@@ -1,0 +1,67 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from translators import ADSPM, GANimation
+from translators.layers import AttributeDiscriminator, ResidualBlock, decoding, encoding, initialise_he, with_planes
+
+
+def test_a_label_becomes_constant_planes_behind_the_image():
+    image, label = torch.rand(2, 3, 4, 5), torch.tensor([[1, 0], [0.25, 1]])
+    seen = with_planes(image, label)
+    assert torch.equal(seen[:, :3], image)
+    assert torch.equal(seen[:, 3:], label[:, :, None, None].expand(2, 2, 4, 5))
+
+
+def test_the_way_in_is_to_a_quarter_and_the_way_out_back_again():
+    x = torch.rand(1, 5, 16, 24)
+    inside = nn.Sequential(*encoding(5, width=2, blocks=1))(x)
+    assert inside.shape == (1, 8, 4, 6)
+    assert nn.Sequential(*decoding(width=2))(inside).shape == (1, 2, 16, 24)
+
+
+def test_a_residual_block_of_zeros_is_the_identity():
+    block, x = ResidualBlock(3), torch.rand(2, 3, 4, 4)
+    nn.init.zeros_(block.main[4].weight)
+    nn.init.zeros_(block.main[4].bias)
+    assert torch.equal(block(x), x)
+
+
+def test_channels_double_up_to_32_widths():
+    trunk = AttributeDiscriminator(2, image_size=256, width=1, depth=8).main
+    assert [layer.out_channels for layer in trunk if isinstance(layer, nn.Conv2d)] == [1, 2, 4, 8, 16, 32, 32, 32]
+
+
+def test_he_keeps_the_size_of_a_signal_where_the_framework_loses_it():
+    """After each leaky ReLU the mean square stays what it was (He et al., eq. 10 and 15); biases are zero."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 16, 32, 32)
+    layers = [nn.Conv2d(16, 16, 3, padding=1, padding_mode="circular") for _ in range(6)]
+    network = nn.Sequential(*(part for layer in layers for part in (layer, nn.LeakyReLU(0.01))))
+    lost = network(x).square().mean()
+    initialise_he(network)
+    kept = network(x).square().mean()
+    assert lost < 0.01
+    assert 0.3 < kept < 3
+    assert all(not layer.bias.any() for layer in layers)
+    spread = layers[0].weight.std()
+    assert spread.item() == pytest.approx(math.sqrt(2 / (1 + 0.01**2) / (16 * 9)), rel=0.05)
+
+
+@pytest.mark.parametrize("model", [ADSPM, GANimation])
+def test_he_is_for_the_judges_alone(model):
+    def made(he_init):
+        torch.manual_seed(0)
+        sizes = {"image_size": 16, "generator_width": 4, "discriminator_width": 8, "depth": 2}
+        return model(["AU1", "AU12"], he_init=he_init, **sizes)
+
+    plain, drawn = made(False), made(True)
+    own = "generator.image" if model is ADSPM else "generator"
+    for name, weight in plain.get_submodule(own).named_parameters():
+        assert torch.equal(weight, drawn.get_submodule(own).get_parameter(name))
+    for name, module in drawn.named_modules():
+        if isinstance(module, nn.Conv2d) and not name.startswith(own) and module.weight.numel() > 500:
+            fan_in = module.weight[0].numel()
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.15), name
