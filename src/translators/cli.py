@@ -192,8 +192,9 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     if not isinstance(model, Translator):
         return [("train a translator, measured by this judge", f"make train MODEL={longer} {same} JUDGE={folder}")]
     if judge is None:
+        told = "errors of the action units" if getattr(data, "intensities", False) else "accuracies"
         return [
-            ("train a judge, for the accuracies", f"make train MODEL=judge {same} NAME=judge"),
+            (f"train a judge, for the {told}", f"make train MODEL=judge {same} NAME=judge"),
             ("let it measure this run", f"make evaluate RUN={folder} JUDGE=runs/judge-{recipe}/judge"),
         ]
     if folder.parent.name != f"{longer}-{recipe}":
