@@ -355,7 +355,9 @@ def test_make_help_lists_the_verbs():
 
 @pytest.mark.parametrize("given", [[], ["IMAGE=me.jpg"], ["RUN=src"], ["RUN=runs/nowhere", "IMAGE=me.jpg"]])
 def test_make_animate_asks_for_a_run_and_a_picture(given):
-    done = subprocess.run(["make", "-n", "animate", *given], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", "animate", *given], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "venv" not in done.stdout
     assert "name a run folder (or a checkpoint) and a picture: make animate RUN=" in done.stderr
@@ -363,5 +365,7 @@ def test_make_animate_asks_for_a_run_and_a_picture(given):
 
 def test_make_animate_hands_everything_on():
     given = ["RUN=src", "IMAGE=my face.png", "ARGS=--attribute AU12 --frames 5"]
-    done = subprocess.run(["make", "-n", "animate", *given], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", "animate", *given], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip().endswith('-m translators animate "src" "my face.png" --attribute AU12 --frames 5')
