@@ -35,9 +35,9 @@ def main() -> None:
         print(__version__)
         return
     if sys.argv[1:2] == ["animate"]:
-        from translators import animation
+        from translators import photo
 
-        sys.exit(animation.main(sys.argv[2:]))
+        sys.exit(photo.main(sys.argv[2:]))
     from translators.cli import run
 
     sys.exit(run())
