@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_label, check_one_hot
+from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
 from translators.layers import (
     AttributeDiscriminator,
     ResidualBlock,
@@ -316,22 +316,12 @@ class ADSPM(Translator):
         if training.get("phases") is None and stage > 1:
             training["phases"] = self.schedule_of_higher_stages
         super().__init__(attributes=attributes, one_hot=one_hot, n_critic=n_critic, **training)
-        for name, value, known in (
-            ("stage", stage, STAGES),
-            ("ablation", ablation, (None, *ABLATIONS)),
-            ("gan_mode", gan_mode, tuple(ADVERSARIES)),
-            ("hr_residual", hr_residual, ("code", "paper")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
-        for name, size in {
-            "generator_width": generator_width,
-            "discriminator_width": discriminator_width,
-            "blocks": blocks,
-            "refine_blocks": refine_blocks,
-        }.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_known("stage", stage, STAGES)
+        check_known("ablation", ablation, (None, *ABLATIONS))
+        check_known("gan_mode", gan_mode, ADVERSARIES)
+        check_known("hr_residual", hr_residual, ("code", "paper"))
+        check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
+        check_least(1, blocks=blocks, refine_blocks=refine_blocks)
         if not 0 < max_motion <= 1:
             raise ValueError(f"max_motion is a fraction of the image's side, above 0 and up to 1, got {max_motion}")
         lowest = image_size >> (stage - 1)

@@ -22,6 +22,7 @@ from torch.optim import Adam, Optimizer
 
 from translators import checkpoints, strategy
 from translators.averaging import MovingAverage
+from translators.checks import check_least
 from translators.types import Batch, Phase, Target, Translation
 
 Loss = Callable[[Batch, Target], dict[str, Tensor]]
@@ -88,11 +89,8 @@ class Translator(LightningModule, ABC):
             raise ValueError(f"name each attribute once, got {list(attributes)}")
         if not lr > 0:
             raise ValueError(f"lr must be above 0, got {lr}")
-        if not clip_norm >= 0:
-            raise ValueError(f"clip_norm must be at least 0, got {clip_norm}")
-        for name, value in {"n_critic": n_critic, "accumulate": accumulate, "max_skipped": max_skipped}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_least(0, clip_norm=clip_norm)
+        check_least(1, n_critic=n_critic, accumulate=accumulate, max_skipped=max_skipped)
         self.save_hyperparameters(ignore=("phases", "start"))
         self._start = start
         self.attributes = tuple(attributes)
@@ -254,7 +252,8 @@ class Translator(LightningModule, ABC):
         """Take over the weights of a trained translator, which a new run begins with.
 
         Raises:
-            ValueError: if it is of another kind, or of other widths, depths or attributes.
+            ValueError: if it is of another kind, or of other widths, depths or number of attributes. Other names are
+                welcome: a model may go on to other attributes.
         """
         checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": other.hparams}
         _check_kind(self, type(other).__name__)

@@ -1,10 +1,24 @@
-"""What images and labels a translator takes, asked where they enter."""
+"""What settings, images and labels a translator takes, asked where they enter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
+
+
+def check_known(name: str, value: object, known: Iterable[object]) -> None:
+    """Raise a ValueError unless a setting's value is one of those known."""
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+
+
+def check_least(least: int, **settings: float) -> None:
+    """Raise a ValueError unless each of these settings is at least so much, and a number at all."""
+    for name, value in settings.items():
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value:g}")
 
 
 def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_label, check_one_hot
+from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
 from translators.losses import ADVERSARIES
 from translators.pool import ImagePool
 from translators.types import Batch, Phase, Target, Translation
@@ -289,13 +289,9 @@ class CycleGAN(Translator):
                 f"{', '.join(attributes)}: name two domains or one attribute (--data.init_args.domains=[cat,dog], "
                 "--data.init_args.attributes=[Smiling]), or take a model for many, such as StarGAN"
             )
-        if gan_mode not in ("lsgan", "vanilla"):
-            raise ValueError(f"gan_mode must be lsgan or vanilla, got {gan_mode!r}")
-        if network not in ("resnet", "unet"):
-            raise ValueError(f"network must be resnet or unet, got {network!r}")
-        for name, value in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_known("gan_mode", gan_mode, ("lsgan", "vanilla"))
+        check_known("network", network, ("resnet", "unet"))
+        check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
         self.adversary = ADVERSARIES[gan_mode]
 
         def generator() -> nn.Module:

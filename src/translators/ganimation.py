@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
 from translators.base import Loss, Translator
-from translators.checks import check_image, check_label, check_units
+from translators.checks import check_image, check_known, check_label, check_least, check_units
 from translators.layers import AttributeDiscriminator, decoding, encoding, initialise_he, with_planes
 from translators.losses import ADVERSARIES, gradient_penalty, total_variation
 from translators.types import Batch, Phase, Target, Translation
@@ -121,17 +121,12 @@ class GANimation(Translator):
                 "GANimation's labels are intensities of action units, any number of which may be on; for classes, of "
                 "which one is on, take a model such as StarGAN"
             )
-        if gan_mode not in ADVERSARIES:
-            raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
-        if mask_norm not in ("l1_mean", "l2"):
-            raise ValueError(f"mask_norm must be l1_mean or l2, got {mask_norm!r}")
+        check_known("gan_mode", gan_mode, ADVERSARIES)
+        check_known("mask_norm", mask_norm, ("l1_mean", "l2"))
+        check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
+        check_least(0, blocks=blocks, noise=noise)
         if separate_gp_step and gan_mode != "wgan-gp":
             raise ValueError(f"separate_gp_step is about the penalty of wgan-gp, which {gan_mode} has not")
-        for name, size in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
-        if blocks < 0 or not noise >= 0:
-            raise ValueError(f"blocks and noise must be at least 0, got {blocks} and {noise}")
         self.adversary = ADVERSARIES[gan_mode]
         self.penalised = gan_mode == "wgan-gp"
         self.generator = Generator(len(attributes), generator_width, blocks)

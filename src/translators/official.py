@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from translators.adspm import ADSPM
 from translators.base import Translator
+from translators.checks import check_known
 from translators.cyclegan import CycleGAN
 from translators.ganimation import GANimation
 from translators.stargan import StarGAN
@@ -214,8 +215,7 @@ def ganimation(
         FileNotFoundError: if there is no such file.
         ValueError: if a file is damaged, holds more than tensors, or does not fit, saying what and why.
     """
-    if mask_convention not in ("v2", "v1"):
-        raise ValueError(f"mask_convention must be v2 or v1, got {mask_convention!r}")
+    check_known("mask_convention", mask_convention, ("v2", "v1"))
     weights = read(generator, "generator")
     _expect(weights, "generator", "GANimation's generator")
     if mask_convention == "v1":  # the mask is a sigmoid of a convolution without bias, and sigmoid(-x) = 1 - sigmoid(x)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from translators.checks import check_least
+
 
 class ImagePool:
     """A history of generated images, which keeps a discriminator from forgetting what it has seen through.
@@ -20,8 +22,7 @@ class ImagePool:
     """
 
     def __init__(self, size: int = 50) -> None:
-        if size < 0:
-            raise ValueError(f"pool_size must be at least 0, got {size}")
+        check_least(0, pool_size=size)
         self.size = size
         self.images: list[Tensor] = []  # (C, H, W) each
 

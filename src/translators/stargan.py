@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_label, check_one_hot
+from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
 from translators.layers import AttributeDiscriminator, decoding, encoding, with_planes
 from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
@@ -97,13 +97,9 @@ class StarGAN(Translator):
         **training: Any,
     ) -> None:
         super().__init__(attributes=attributes, one_hot=one_hot, n_critic=n_critic, **training)
-        if gan_mode not in ADVERSARIES:
-            raise ValueError(f"gan_mode must be one of {', '.join(ADVERSARIES)}, got {gan_mode!r}")
-        for name, value in {"generator_width": generator_width, "discriminator_width": discriminator_width}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if blocks < 0:
-            raise ValueError(f"blocks must be at least 0, got {blocks}")
+        check_known("gan_mode", gan_mode, ADVERSARIES)
+        check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
+        check_least(0, blocks=blocks)
         wanted = sum(size for size, _ in parts)
         if parts and (one_hot or min(parts)[0] < 1 or wanted + len(parts) != len(attributes)):
             raise ValueError(

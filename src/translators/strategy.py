@@ -41,11 +41,11 @@ def average(values: Tensor) -> Tensor:
 
 
 def gather(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """What each process holds, on all of them, by rank."""
-    everyone: list[Any] = [state]
-    if processes() > 1:
-        everyone = [None] * processes()
-        dist.all_gather_object(everyone, state)
+    """What each process holds, by rank: on process 0, which writes the checkpoints; elsewhere an empty list."""
+    if processes() == 1:
+        return [state]
+    everyone: list[Any] = [None] * processes() if dist.get_rank() == 0 else []
+    dist.gather_object(state, everyone or None)
     return everyone
 
 

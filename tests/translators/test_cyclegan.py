@@ -804,9 +804,9 @@ def test_there_are_two_domains(attributes, one_hot, got):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"gan_mode": "hinge"}, "gan_mode must be lsgan or vanilla, got 'hinge'"),
-        ({"gan_mode": "wgan-gp"}, "gan_mode must be lsgan or vanilla, got 'wgan-gp'"),
-        ({"network": "resnet9"}, "network must be resnet or unet, got 'resnet9'"),
+        ({"gan_mode": "hinge"}, "gan_mode must be one of lsgan, vanilla, got 'hinge'"),
+        ({"gan_mode": "wgan-gp"}, "gan_mode must be one of lsgan, vanilla, got 'wgan-gp'"),
+        ({"network": "resnet9"}, "network must be one of resnet, unet, got 'resnet9'"),
         ({"generator_width": 0}, "generator_width must be at least 1, got 0"),
         ({"discriminator_width": 0}, "discriminator_width must be at least 1, got 0"),
         ({"pool_size": -1}, "pool_size must be at least 0, got -1"),

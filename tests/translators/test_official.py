@@ -416,7 +416,7 @@ def test_weights_that_do_not_fit_ganimation_are_refused(units, small):
     refuses("look like those of GANimation's generator", discriminator=g)
     refuses("for 3 attributes, the other for 2", discriminator=small.discriminator.state_dict())
     refuses("for 3 attributes, but 1 are named: AU1", attributes=["AU1"])
-    refuses("must be v2 or v1, got 'v3'", mask_convention="v3")
+    refuses("must be one of v2, v1, got 'v3'", mask_convention="v3")
     of_adam = {"state": {}, "param_groups": []}  # what opt_epoch_30_id_G.pth holds
     refuses("not a state dict: state, param_groups", generator=of_adam)
     refused(ValueError, "look like those of GANimation's generator", generator=g)
