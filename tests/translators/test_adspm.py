@@ -6,9 +6,9 @@ from torch.nn import functional
 
 import golden
 from datamodules.shapes import Shapes
+from plain import equal, instance_norm, plain_attribute_loss, plain_discriminator, plain_penalty
 from test_motion import plain_warp
-from test_stargan import instance_norm, make_batch, plain_attribute_loss, plain_discriminator, plain_penalty
-from tiny import ATTRIBUTES, Snapshots, TinyData, fit, weights
+from tiny import ATTRIBUTES, Snapshots, TinyData, fit, make_batch, weights
 from translators import ADSPM, StarGAN, Translator
 from translators.adspm import Fields, Generator, MotionClassifier
 from translators.augmentation import augment
@@ -454,12 +454,6 @@ class Step:
 
     def cls(self, logits, label):
         return plain_attribute_loss(logits, label, self.one_hot)
-
-
-def equal(terms, expected):
-    assert terms.keys() == expected.keys()
-    for name, value in expected.items():
-        assert terms[name].item() == pytest.approx(float(value), rel=1e-6), name
 
 
 def mean(values):

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning import Trainer
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 import golden
 from datamodules import UnpairedFolders
+from plain import equal, instance_norm
+from tiny import Rows
 from translators.checkpoints import AtomicCheckpointIO
 from translators.cyclegan import BlurDown, BlurUp, CycleGAN, PatchDiscriminator, ResnetGenerator, UNetGenerator
 from translators.types import Phase, Target
@@ -53,22 +54,6 @@ def terms_of(model, batch):
 
 def counted(network):
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-class Rows(LightningDataModule):
-    """One batch's rows, over and over."""
-
-    def __init__(self, batch, batch_size, steps):
-        super().__init__()
-        self.batch, self.batch_size, self.steps = batch, batch_size, steps
-
-    def train_dataloader(self):
-        count = len(self.batch["image"])
-        rows = [
-            {name: tensor[t % count] for name, tensor in self.batch.items()}
-            for t in range(self.steps * self.batch_size)
-        ]
-        return DataLoader(rows, self.batch_size)
 
 
 def fit(model, batch, steps, batch_size=None, resume=None, **settings):
@@ -301,11 +286,6 @@ def test_a_u_nets_names_are_pix2pixs():
 # ------------------------------------------------------------------------------------------------ the losses, plainly
 
 
-def instance_norm(x):
-    mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5).sqrt()
-
-
 def mirrored(x, border):
     """Without the outermost row and column, which are the mirror."""
     height, width = x.shape[2:]
@@ -383,12 +363,6 @@ def sorted_out(batch):
 
 
 KINDS = [(["cat", "dog"], True), (["Smiling"], False)]
-
-
-def equal(terms, expected):
-    assert terms.keys() == expected.keys()
-    for name, value in expected.items():
-        assert terms[name].item() == pytest.approx(value.item(), rel=1e-8), name
 
 
 @torch.no_grad()

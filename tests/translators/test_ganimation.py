@@ -6,8 +6,8 @@ from torch import nn
 
 import golden
 from datamodules import SyntheticFaces
-from test_stargan import Rows, plain_discriminator, plain_generator, plain_penalty
-from tiny import WithSGD, fit
+from plain import equal, plain_discriminator, plain_generator, plain_penalty
+from tiny import Rows, WithSGD, fit
 from translators.augmentation import augment
 from translators.ganimation import GANimation, Generator
 from translators.layers import AttributeDiscriminator
@@ -197,12 +197,6 @@ def step(**settings):
     model, batch = small(**settings).double(), make_batch(dtype=torch.float64)
     nn.init.normal_(model.generator.attetion_reg[0].weight, 0, 0.2)
     return model, batch, model.sample_target(batch)
-
-
-def equal(terms, expected):
-    assert terms.keys() == expected.keys()
-    for name, value in expected.items():
-        assert terms[name].item() == pytest.approx(value.item(), rel=1e-6), name
 
 
 @torch.no_grad()

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from pytorch_lightning import LightningDataModule, Trainer
-from torch.nn import functional
-from torch.utils.data import DataLoader
+from pytorch_lightning import Trainer
 
+from plain import equal, plain_attribute_loss, plain_discriminator, plain_generator, plain_penalty
+from tiny import Rows, make_batch
 from translators.augmentation import augment
 from translators.layers import AttributeDiscriminator
 from translators.stargan import Generator, StarGAN
@@ -17,43 +17,6 @@ SMALL = {"image_size": 16, "generator_width": 4, "discriminator_width": 4, "bloc
 def small(attributes=3, **settings):
     torch.manual_seed(0)
     return StarGAN(attributes=[f"a{i}" for i in range(attributes)], **(SMALL | settings))
-
-
-def labels(count, width, one_hot, generator):
-    if one_hot:
-        return torch.eye(width)[torch.randint(width, (count,), generator=generator)]
-    return torch.randint(2, (count, width), generator=generator).float()
-
-
-def make_batch(count=4, width=3, one_hot=False, size=16):
-    generator = torch.Generator().manual_seed(1)
-    image, reference = torch.rand(2, count, 3, size, size, generator=generator) * 2 - 1
-    label, reference_label = (labels(count, width, one_hot, generator) for _ in range(2))
-    index = torch.arange(count)
-    return {
-        "image": image,
-        "label": label,
-        "index": index,
-        "reference": reference,
-        "reference_label": reference_label,
-        "reference_index": index,
-    }
-
-
-class Rows(LightningDataModule):
-    """One batch's rows, over and over."""
-
-    def __init__(self, batch, batch_size, steps):
-        super().__init__()
-        self.batch, self.batch_size, self.steps = batch, batch_size, steps
-
-    def train_dataloader(self):
-        count = len(self.batch["image"])
-        rows = [
-            {name: tensor[t % count] for name, tensor in self.batch.items()}
-            for t in range(self.steps * self.batch_size)
-        ]
-        return DataLoader(rows, self.batch_size)
 
 
 def fit(model, batch, steps, batch_size=None):
@@ -128,61 +91,6 @@ def test_a_picture_depends_neither_on_the_mode_nor_on_its_batch():
 # ------------------------------------------------------------------------------------------------ the losses, plainly
 
 
-def instance_norm(x, scale, shift):
-    mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5).sqrt() * scale[:, None, None] + shift[:, None, None]
-
-
-def plain_generator(weights, image, label, blocks):
-    def norm(x, name):
-        return instance_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    planes = torch.stack([torch.stack([bit * torch.ones_like(image[0, 0]) for bit in row]) for row in label])
-    x = functional.conv2d(torch.cat([image, planes], 1), weights["main.0.weight"], padding=3)
-    x = norm(x, "main.1").clamp(min=0)
-    for conv in (3, 6):
-        x = functional.conv2d(x, weights[f"main.{conv}.weight"], stride=2, padding=1)
-        x = norm(x, f"main.{conv + 1}").clamp(min=0)
-    for block in range(9, 9 + blocks):
-        y = functional.conv2d(x, weights[f"main.{block}.main.0.weight"], padding=1)
-        y = norm(y, f"main.{block}.main.1").clamp(min=0)
-        x = x + norm(functional.conv2d(y, weights[f"main.{block}.main.3.weight"], padding=1), f"main.{block}.main.4")
-    for conv in (9 + blocks, 12 + blocks):
-        x = functional.conv_transpose2d(x, weights[f"main.{conv}.weight"], stride=2, padding=1)
-        x = norm(x, f"main.{conv + 1}").clamp(min=0)
-    return torch.tanh(functional.conv2d(x, weights[f"main.{15 + blocks}.weight"], padding=3))
-
-
-def plain_discriminator(weights, x, depth):
-    for level in range(depth):
-        conv = f"main.{2 * level}"
-        x = functional.conv2d(x, weights[f"{conv}.weight"], weights[f"{conv}.bias"], stride=2, padding=1)
-        x = torch.where(x > 0, x, 0.01 * x)
-    scores = functional.conv2d(x, weights["conv1.weight"], padding=1)
-    logits = (x[:, None] * weights["conv2.weight"]).sum((2, 3, 4))
-    return scores, logits
-
-
-def plain_attribute_loss(logits, label, one_hot):
-    if one_hot:
-        probability = logits.exp() / logits.exp().sum(1, keepdim=True)
-        return -(label * probability.log()).sum(1).mean()
-    probability = 1 / (1 + (-logits).exp())
-    return -(label * probability.log() + (1 - label) * (1 - probability).log()).sum(1).mean()
-
-
-def plain_penalty(weights, mixed, depth, step=1e-6):
-    """By central differences, pixel by pixel: no automatic differentiation."""
-    norms = []
-    for image in mixed:
-        nudges = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
-        above, below = (
-            plain_discriminator(weights, image + sign * nudges, depth)[0].sum((1, 2, 3)) for sign in (1, -1)
-        )
-        norms.append(((above - below) / (2 * step)).square().sum().sqrt())
-    return (torch.stack(norms) - 1).square().mean()
-
-
 @pytest.fixture(params=[False, True], ids=["multi-hot", "one-hot"])
 def step(request):
     """A model in float64, and a batch of its kind of labels."""
@@ -190,12 +98,6 @@ def step(request):
     batch = make_batch(one_hot=request.param)
     batch = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
     return model, batch, model.sample_target(batch)
-
-
-def equal(terms, expected):
-    assert terms.keys() == expected.keys()
-    for name, value in expected.items():
-        assert terms[name].item() == pytest.approx(value.item(), rel=1e-6), name
 
 
 @torch.no_grad()

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+from torch.utils.data import DataLoader
 
 import translators
 from datamodules.base import ImageDataModule
@@ -58,6 +59,43 @@ class InMemory(Records):
 
     def fingerprint(self) -> str:
         return str(self.pictures.shape)
+
+
+def labels(count, width, one_hot, generator):
+    if one_hot:
+        return torch.eye(width)[torch.randint(width, (count,), generator=generator)]
+    return torch.randint(2, (count, width), generator=generator).float()
+
+
+def make_batch(count=4, width=3, one_hot=False, size=16):
+    generator = torch.Generator().manual_seed(1)
+    image, reference = torch.rand(2, count, 3, size, size, generator=generator) * 2 - 1
+    label, reference_label = (labels(count, width, one_hot, generator) for _ in range(2))
+    index = torch.arange(count)
+    return {
+        "image": image,
+        "label": label,
+        "index": index,
+        "reference": reference,
+        "reference_label": reference_label,
+        "reference_index": index,
+    }
+
+
+class Rows(LightningDataModule):
+    """One batch's rows, over and over."""
+
+    def __init__(self, batch, batch_size, steps):
+        super().__init__()
+        self.batch, self.batch_size, self.steps = batch, batch_size, steps
+
+    def train_dataloader(self):
+        count = len(self.batch["image"])
+        rows = [
+            {name: tensor[t % count] for name, tensor in self.batch.items()}
+            for t in range(self.steps * self.batch_size)
+        ]
+        return DataLoader(rows, self.batch_size)
 
 
 class TinyData(ImageDataModule):
