@@ -21,36 +21,36 @@ from torch.nn import functional
 from datamodules.recipes import class_of, data_section
 from metrics import AttributeClassifier
 from metrics.functional import circularity, coverage, l1, ssim
-from translators import Batch, Target, Translator
+from translators import Target, Translator
 from translators.animation import pictures, save_gif, strip, sweep
 
 Found = dict[str, Any]
 
 
-def test_batches(run: Path, images: int) -> tuple[Any, Iterator[Batch]]:
-    """The datamodule of a run, and its first test images in batches."""
+def data_of(run: Path) -> Any:
+    """The datamodule of a run, ready to test."""
     section = data_section(run / "config.yaml")
-    settings = {**section["init_args"], "num_workers": 0}
-    data = class_of(section)(**settings)
+    data = class_of(section)(**{**section["init_args"], "num_workers": 0})
     data.setup("test")
+    return data
 
-    def batches() -> Iterator[Batch]:
-        left = images
-        for batch in data.test_dataloader():
-            if left <= 0:
-                return
-            yield {name: tensor[:left] for name, tensor in batch.items()}  # type: ignore[misc]
-            left -= len(batch["image"])
 
-    return data, batches()
+def first(data: Any, images: int) -> Iterator[dict[str, Tensor]]:
+    """So many test images, in batches."""
+    left = images
+    for batch in data.test_dataloader():
+        if left <= 0:
+            return
+        yield {name: tensor[:left] for name, tensor in batch.items()}
+        left -= len(batch["image"])
 
 
 def study_circularity(run: Path, judge: Path | None, images: int) -> Found:
     """Of shapes turned into the other: circularity (circle 1, square pi/4), judged accuracy, error of the colour."""
     model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
-    data, batches = test_batches(run, images)
+    data = data_of(run)
     figures: dict[str, list[Tensor]] = defaultdict(list)
-    for batch in batches:
+    for batch in first(data, images):
         wanted = 1 - batch["label"]
         translation = model(batch["image"], Target(label=wanted))
         truth, _ = data.counterfactual("test", batch["index"], wanted)
@@ -74,19 +74,23 @@ def study_circularity(run: Path, judge: Path | None, images: int) -> Found:
 
 
 def _colours(image: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 3) each: of the ground, whose pixels are the commonest, and of the figure's inner pixels; medians."""
+    """(B, 3) each, medians: of the pixels around the figure, and of those within it; none of its edge's."""
     inner = -functional.max_pool2d(-inside, 3, 1, 1) > 0.5
     outer = functional.max_pool2d(inside, 3, 1, 1) < 0.5
+    return _median(image, outer), _median(image, inner)
+
+
+def _median(image: Tensor, where: Tensor) -> Tensor:
     of_nothing = image.new_full((), torch.nan)
-    return tuple(torch.where(where, image, of_nothing).flatten(2).nanmedian(dim=2).values for where in (outer, inner))  # type: ignore[return-value]
+    return torch.where(where, image, of_nothing).flatten(2).nanmedian(dim=2).values
 
 
 def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
     """Each unit of each face from 0 to 1: what the judge sees, and how often it grows from every frame to the next."""
     model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
-    data, batches = test_batches(run, images)
+    data = data_of(run)
     seen: dict[str, list[Tensor]] = defaultdict(list)
-    for batch in batches:
+    for batch in first(data, images):
         for unit, name in enumerate(model.attributes):
             labels = torch.stack([sweep(label, unit, frames) for label in batch["label"]])  # (B, T, K)
             steps = [
@@ -128,9 +132,9 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
     Detail is the mean absolute Laplacian, in units of the true picture's.
     """
     model = Translator.load(str(run))
-    data, batches = test_batches(run, images)
+    data = data_of(run)
     figures: dict[str, list[Tensor]] = defaultdict(list)
-    for batch in batches:
+    for batch in first(data, images):
         edits = data.edits(batch["label"])
         for label in edits.unbind(1):
             rows = (label != batch["label"]).any(1)

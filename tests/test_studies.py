@@ -1,0 +1,128 @@
+"""The studies of single papers, on runs whose outcome is known: models that copy."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from datamodules import Shapes, SyntheticFaces
+from metrics import AttributeClassifier
+from metrics.functional import l1
+from translators import ADSPM, GANimation
+from translators.checkpoints import AtomicCheckpointIO
+
+STUDIES = Path(__file__).parents[1] / "experiments" / "studies.py"
+SIZES = {"generator_width": 4, "discriminator_width": 4, "blocks": 1, "depth": 2}
+DATA = {"train_size": 4, "val_size": 4, "test_size": 10, "batch_size": 4, "num_workers": 0}
+IMAGES = 7  # a batch and a part of one
+
+
+def run_of(folder, model, data, **settings):
+    """A run folder as training leaves it, as far as a study reads it."""
+    checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(checkpoint)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "step-0000001.ckpt")
+    section = {"class_path": f"datamodules.{data.__name__}", "init_args": DATA | settings}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": section}))
+    opened = data(**DATA | settings)
+    opened.setup("test")
+    return folder, opened
+
+
+def pictures_of(data):
+    """The images that a study sees, as one batch."""
+    batches = list(data.test_dataloader())
+    return {name: torch.cat([batch[name] for batch in batches])[:IMAGES] for name in batches[0]}
+
+
+def judge_of(folder, attributes, **settings):
+    torch.manual_seed(0)
+    judge = AttributeClassifier(attributes, image_size=64, **settings).eval()
+    checkpoint = {"state_dict": judge.state_dict(), "hyper_parameters": dict(judge.hparams)}
+    judge.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, folder / "judge.ckpt")
+    return folder / "judge.ckpt", judge
+
+
+def study(monkeypatch, name, run, *more):
+    monkeypatch.setattr(sys, "argv", ["studies.py", name, str(run), *map(str, more), f"--images={IMAGES}"])
+    runpy.run_path(str(STUDIES), run_name="__main__")
+    return json.loads((run / f"{name}.json").read_text())
+
+
+def laplacian(image):
+    """The sum of the second differences along both axes."""
+    return image.diff(n=2, dim=2)[..., 1:-1] + image.diff(n=2, dim=3)[..., 1:-1, :]
+
+
+def copying(stage, image_size, **settings):
+    """An ADSPM whose every motion and mask is 0, but for the masks' upsampling by T_m."""
+    model = ADSPM(["circle"], stage=stage, image_size=image_size, refine_blocks=1, zero_init=True, **SIZES | settings)
+    generator = model.generator["image"]
+    nn.init.zeros_(generator.flow_pred[6].weight)
+    nn.init.zeros_(generator.refine[-2].weight)  # nothing is painted, whatever the mask
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("shapes"), copying(1, 64), Shapes, image_size=64)
+
+
+def test_a_copied_square_has_a_squares_circularity_and_the_truth_has_a_circles(shapes, tmp_path, monkeypatch):
+    run, data = shapes
+    path, judge = judge_of(tmp_path, ["circle"])
+    found = study(monkeypatch, "circularity", run, path)
+    for name in ("output", "deformed"):
+        assert found[f"circularity_of_circles/{name}"] == pytest.approx(torch.pi / 4, abs=0.03)
+        assert found[f"circularity_of_squares/{name}"] == pytest.approx(1, abs=0.03)
+    assert found["circularity_of_circles/truth"] == pytest.approx(1, abs=0.03)
+    assert found["circularity_of_squares/truth"] == pytest.approx(torch.pi / 4, abs=0.03)
+    batch = pictures_of(data)
+    right = ((judge.predict(batch["image"]) > 0.5) == batch["label"].bool()).float().mean().item()
+    assert found["judge_accuracy_on_real"] == pytest.approx(right)
+    assert found["accuracy/deformed"] == pytest.approx(1 - right)
+    assert found["colour_error"] < 0.01
+    assert found["images"] == IMAGES
+
+
+def test_a_judge_is_asked_for_where_one_is_needed(shapes, monkeypatch):
+    with pytest.raises(SystemExit, match="needs a judge's run folder"):
+        study(monkeypatch, "circularity", shapes[0])
+    assert not (shapes[0] / "strips.json").exists()
+
+
+def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
+    units = ["AU4", "AU12"]
+    model = GANimation(units, image_size=64, **SIZES)
+    nn.init.constant_(model.generator.attetion_reg[0].weight, 0)
+    nn.init.constant_(model.generator.img_reg[0].weight, 0)  # half of the picture, half of grey, for every label
+    run, data = run_of(tmp_path, model, SyntheticFaces, attributes=units, image_size=64)
+    path, judge = judge_of(tmp_path, units, intensities=True)
+    found = study(monkeypatch, "strips", run, path)
+    assert found["asked"] == [0, 0.25, 0.5, 0.75, 1]
+    seen = judge.predict(pictures_of(data)["image"] / 2).mean(0).tolist()
+    for unit, expected in zip(units, seen, strict=True):
+        assert found[unit]["judged"] == pytest.approx([expected] * 5, abs=1e-5)
+        assert not found[unit]["monotone_on_average"]
+        assert found[unit]["steps_that_grow"] < 0.5  # none but by rounding
+    names = {path.name for path in (run / "strips").iterdir()}
+    assert names == {f"{unit}{rest}" for unit in units for rest in ("-0.png", "-1.png", "-2.png", ".gif")}
+
+
+def test_a_stage_that_adds_nothing_is_as_sharp_as_the_picture_it_copies(tmp_path, monkeypatch):
+    run, data = run_of(tmp_path, copying(2, 64), Shapes, image_size=64)
+    found = study(monkeypatch, "sharpness", run)
+    batch = pictures_of(data)
+    truth, _ = data.counterfactual("test", batch["index"], 1 - batch["label"])
+    expected = l1(batch["image"], truth).mean().item()
+    assert found["l1/copied"] == pytest.approx(expected, rel=1e-5)
+    assert found["l1/high"] == pytest.approx(expected, rel=1e-3)
+    details = [laplacian(image).abs().mean((1, 2, 3)) for image in (batch["image"], truth)]
+    assert found["detail/high"] == pytest.approx((details[0] / details[1]).mean().item(), rel=1e-3)
+    assert found["detail/low_enlarged"] < found["detail/high"]
