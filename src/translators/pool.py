@@ -38,9 +38,18 @@ class ImagePool:
 
         Returns:
             Likewise, without gradients.
+
+        Raises:
+            ValueError: if the images are of another size than those in the pool.
         """
         if self.size == 0:
             return images.detach()
+        if self.images and self.images[0].shape != images.shape[1:]:
+            raise ValueError(
+                f"the pool holds images of the size {tuple(self.images[0].shape)}, got {tuple(images.shape[1:])}: a run "
+                "is resumed at its own image_size; for another, begin a new run from its weights "
+                "(--model.init_args.start=runs/…)"
+            )
         self.images = [image.to(images) for image in self.images]  # those of a checkpoint lie on the CPU
         finite = images.isfinite().flatten(1).all(1).tolist()
         exchanged = []

@@ -149,3 +149,11 @@ def test_images_of_a_checkpoint_take_on_the_precision_of_those_in_training():
 def test_a_size_below_none_is_refused():
     with pytest.raises(ValueError, match="pool_size must be at least 0, got -1"):
         ImagePool(-1)
+
+
+def test_images_of_another_size_than_those_remembered_are_refused():
+    pool = ImagePool(2)
+    pool.exchange(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"holds images of the size \(3, 8, 8\), got \(3, 16, 16\): .*start="):
+        pool.exchange(torch.zeros(1, 3, 16, 16))
+    assert len(pool.images) == 1
