@@ -46,8 +46,8 @@ class ImagePool:
             return images.detach()
         if self.images and self.images[0].shape != images.shape[1:]:
             raise ValueError(
-                f"the pool holds images of the size {tuple(self.images[0].shape)}, got {tuple(images.shape[1:])}: a run "
-                "is resumed at its own image_size; for another, begin a new run from its weights "
+                f"the pool holds images of the size {tuple(self.images[0].shape)}, got {tuple(images.shape[1:])}: "
+                "a run is resumed at its own image_size; for another, begin a new run from its weights "
                 "(--model.init_args.start=runs/…)"
             )
         self.images = [image.to(images) for image in self.images]  # those of a checkpoint lie on the CPU
