@@ -44,7 +44,7 @@ ifneq (,$(filter resume evaluate,$(MAKECMDGOALS)))
 $(if $(wildcard $(RUN)/config.yaml),,$(error name a run folder: make $(MAKECMDGOALS) RUN=runs/<model>-<data>/<name>;   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
 
-.PHONY: help install train resume evaluate animate data inspect faces mnist-m pages test check format bench-data clean
+.PHONY: help install train resume evaluate animate data inspect faces mnist-m pages test check format bench-data bench-training clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -107,6 +107,9 @@ format: $(INSTALLED)  ## format, and mend what the linter can mend
 
 bench-data: $(INSTALLED)  ## images per second, decoded each time and from the cache, beside Pillow with torchvision
 	$(BIN)/python experiments/bench_data.py $(ARGS)
+
+bench-training: $(INSTALLED)  ## training images per second of each model, side by side; ARGS=--profile: where the time goes
+	$(BIN)/python experiments/bench_training.py --precision=$(PRECISION) $(ARGS)
 
 clean:  ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
