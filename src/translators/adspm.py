@@ -258,8 +258,8 @@ class ADSPM(Translator):
             files need it.
         low_weight: of the lower discriminators' terms in the generator's loss of stages 2 and 3; 0.4 and 0.5 in the
             released configurations.
-        zero_init: let a new stage's T networks begin at zero, so that it begins as plain upsampling; an addition of
-            this project.
+        zero_init: let motions and residuals begin at zero, so that the first stage begins at the identity, and a new
+            stage as plain upsampling; an addition of this project.
         he_init: draw the discriminators' and the motion classifier's weights after He et al.: an addition of this
             project for short trainings, in which the framework's smaller ones learn attributes late or never.
         augment: show the discriminators every image in another light, place and size; an addition of this project for
@@ -351,9 +351,11 @@ class ADSPM(Translator):
             for judge in (self.discriminator, *(part for name, part in self.generator.items() if name != "image")):
                 initialise_he(judge)
         if zero_init:
-            for name, part in generator.named_children():
-                if name.removesuffix("512").endswith("_refine"):
-                    nn.init.zeros_(part.get_submodule("4").weight)  # type: ignore[arg-type]
+            for part in generator.children():
+                if isinstance(part, nn.Sequential) and isinstance(
+                    part[-1], nn.Tanh
+                ):  # a motion, a residual or a detail
+                    nn.init.zeros_(part[-2].weight)
 
     # ------------------------------------------------------------------------------------------ translating
 

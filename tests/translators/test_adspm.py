@@ -635,11 +635,30 @@ def test_the_penalty_is_finite_where_the_fake_is_the_real_image():
 # ------------------------------------------------------------------------------------------------ higher stages
 
 
+@pytest.mark.parametrize("ablation", [None, "No_M", "No_R"])
+@torch.no_grad()
+def test_the_first_stage_may_begin_at_the_identity(ablation):
+    model, image = small(zero_init=True, ablation=ablation), picture()
+    close(model.translate(image, WANTED).image, image)
+    assert (small(ablation=ablation).translate(image, WANTED).image - image).abs().max() > 0.01
+
+
+def test_what_begins_at_zero_learns_all_the_same():
+    model, batch = small(zero_init=True), make_batch(count=2)
+    target = model.sample_target(batch)
+    terms = model.generator_loss(batch, target)
+    (terms["adv"] + terms["cls"] + terms["motion"]).backward()
+    generator = model.generator["image"]
+    for last in (generator.flow_pred[-2], generator.refine[-2]):
+        assert last.weight.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("stage", [2, 3])
 @pytest.mark.parametrize("hr_residual", ["code", "paper"])
 @torch.no_grad()
 def test_a_stage_may_begin_as_plain_upsampling(stage, hr_residual):
     model, image = small(stage=stage, zero_init=True, hr_residual=hr_residual), picture(16 << (stage - 1))
+    model.generator["image"].load_state_dict(small().generator["image"].state_dict(), strict=False)
     scenes = model.generator["image"](image, WANTED.label)
     for below, scene in pairwise(scenes):
         side = scene.output.shape[-1]
