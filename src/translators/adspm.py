@@ -352,10 +352,9 @@ class ADSPM(Translator):
                 initialise_he(judge)
         if zero_init:
             for part in generator.children():
-                if isinstance(part, nn.Sequential) and isinstance(
-                    part[-1], nn.Tanh
-                ):  # a motion, a residual or a detail
-                    nn.init.zeros_(part[-2].weight)
+                *_, last, end = part.children()
+                if isinstance(end, nn.Tanh):  # of a motion, a residual, or a detail
+                    nn.init.zeros_(last.get_parameter("weight"))
 
     # ------------------------------------------------------------------------------------------ translating
 
