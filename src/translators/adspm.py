@@ -21,6 +21,8 @@ from translators.checks import check_binary, check_image, check_known, check_lab
 from translators.layers import (
     AttributeDiscriminator,
     ResidualBlock,
+    Sigmoid,
+    Tanh,
     decoding,
     encoding,
     initialise_he,
@@ -98,14 +100,14 @@ class Generator(nn.Module):
         self.moves, self.refines = ablation != "No_M", ablation != "No_R"
         self.encoding = nn.Sequential(*encoding(3 + num_attributes, width, blocks))
         if self.moves:
-            self.flow_pred = nn.Sequential(*decoding(width), nn.Conv2d(width, 2, 7, 1, 3, bias=False), nn.Tanh())
+            self.flow_pred = nn.Sequential(*decoding(width), nn.Conv2d(width, 2, 7, 1, 3, bias=False), Tanh())
         if self.refines:
-            self.att_mask = nn.Sequential(*decoding(width), nn.Conv2d(width, 1, 3, 1, 1, bias=False), nn.Sigmoid())
+            self.att_mask = nn.Sequential(*decoding(width), nn.Conv2d(width, 1, 3, 1, 1, bias=False), Sigmoid())
             self.refine = nn.Sequential(
                 *normed(nn.Conv2d(3, width, 7, 1, 3, bias=False), width),
                 *(ResidualBlock(width) for _ in range(refine_blocks)),
                 nn.Conv2d(width, 3, 7, 1, 3, bias=False),
-                nn.Tanh(),
+                Tanh(),
             )
         for level in range(2, stage + 1):
             if self.moves:
@@ -143,14 +145,13 @@ class Generator(nn.Module):
         f = self.encoding(with_planes(image, label))
         motions, masks = [], []
         if self.moves:
-            u = self.flow_pred(f)
-            motions = [self.max_motion * u.to(torch.promote_types(u.dtype, torch.float32))]  # w = lambda_w u
+            motions = [self.max_motion * self.flow_pred(f)]  # w = lambda_w u
         if self.refines:
             masks = [self.att_mask(f)]
         for level in range(2, self.stage + 1):  # sect. 3.3
             if self.moves:
                 motion = upsampled(motions[-1])
-                motions.append(motion + self.max_motion * self._detail("flow_refine", level, motion).to(motion))
+                motions.append(motion + self.max_motion * self._detail("flow_refine", level, motion))
             if self.refines:
                 mask = upsampled(masks[-1])
                 masks.append((mask + self._detail("mask_refine", level, mask)).clamp(0, 1))
@@ -193,7 +194,7 @@ def _detail(channels: int, width: int, stage: int) -> nn.Sequential:
         *normed(nn.Conv2d(channels, width, kernel, 1, kernel // 2, bias=False), width),
         ResidualBlock(width),
         nn.Conv2d(width, channels, kernel, 1, kernel // 2, bias=False),
-        nn.Tanh(),
+        Tanh(),
     )
 
 
@@ -353,7 +354,7 @@ class ADSPM(Translator):
         if zero_init:
             for part in generator.children():
                 *_, last, end = part.children()
-                if isinstance(end, nn.Tanh):  # of a motion, a residual, or a detail
+                if isinstance(end, Tanh):  # of a motion, a residual, or a detail
                     nn.init.zeros_(last.get_parameter("weight"))
 
     # ------------------------------------------------------------------------------------------ translating

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from translators.base import Translator
 from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
+from translators.layers import Tanh
 from translators.losses import ADVERSARIES
 from translators.pool import ImagePool
 from translators.types import Batch, Phase, Target, Translation
@@ -124,7 +125,7 @@ class ResnetGenerator(nn.Module):
             *up(2 * width),
             nn.ReflectionPad2d(3),
             nn.Conv2d(width, 3, 7),
-            nn.Tanh(),
+            Tanh(),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -145,7 +146,7 @@ class Level(nn.Module):
                 down.append(_norm(inner))
         into_up = inner if below is None else 2 * inner
         up: list[nn.Module] = [nn.ReLU(inplace=True), nn.ConvTranspose2d(into_up, 3 if outermost else outer, 4, 2, 1)]
-        up.append(nn.Tanh() if outermost else _norm(outer))
+        up.append(Tanh() if outermost else _norm(outer))
         self.model = nn.Sequential(*down, *([] if below is None else [below]), *up)
         self.outermost = outermost
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from translators.augmentation import augment as augmented
 from translators.base import Loss, Translator
 from translators.checks import check_image, check_known, check_label, check_least, check_units
-from translators.layers import AttributeDiscriminator, decoding, encoding, initialise_he, with_planes
+from translators.layers import AttributeDiscriminator, Sigmoid, Tanh, decoding, encoding, initialise_he, with_planes
 from translators.losses import ADVERSARIES, gradient_penalty, total_variation
 from translators.types import Batch, Phase, Target, Translation
 
@@ -35,8 +35,8 @@ class Generator(nn.Module):
     def __init__(self, num_units: int, width: int = 64, blocks: int = 6) -> None:
         super().__init__()
         self.main = nn.Sequential(*encoding(3 + num_units, width, blocks), *decoding(width))
-        self.img_reg = nn.Sequential(nn.Conv2d(width, 3, 7, 1, 3, bias=False), nn.Tanh())
-        self.attetion_reg = nn.Sequential(nn.Conv2d(width, 1, 7, 1, 3, bias=False), nn.Sigmoid())
+        self.img_reg = nn.Sequential(nn.Conv2d(width, 3, 7, 1, 3, bias=False), Tanh())
+        self.attetion_reg = nn.Sequential(nn.Conv2d(width, 1, 7, 1, 3, bias=False), Sigmoid())
 
     def forward(self, image: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1] and (B, K) to C, (B, 3, H, W) in (-1, 1), and A, (B, 1, H, W) in (0, 1)."""

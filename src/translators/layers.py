@@ -12,6 +12,27 @@ import torch
 from torch import Tensor, nn
 
 
+def precise(x: Tensor) -> Tensor:
+    """In float32, if it is in less: for what a half's steps would spoil."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Tanh(nn.Tanh):
+    """In float32 whatever the autocast: bfloat16 is exactly 1 from 3.5 on, without a gradient to come back by."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, to float32 (or float64) in [-1, 1]."""
+        return super().forward(precise(x))
+
+
+class Sigmoid(nn.Sigmoid):
+    """Likewise: bfloat16 is exactly 1 from 6.3 on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, to float32 (or float64) in [0, 1]."""
+        return super().forward(precise(x))
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to their input, nothing after the sum."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
-from translators.layers import AttributeDiscriminator, decoding, encoding, with_planes
+from translators.layers import AttributeDiscriminator, Tanh, decoding, encoding, with_planes
 from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
 
@@ -32,7 +32,7 @@ class Generator(nn.Module):
             *encoding(3 + num_attributes, width, blocks),
             *decoding(width),
             nn.Conv2d(width, 3, 7, 1, 3, bias=False),
-            nn.Tanh(),
+            Tanh(),
         )
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:

@@ -5,7 +5,16 @@ import torch
 from torch import nn
 
 from translators import ADSPM, GANimation
-from translators.layers import AttributeDiscriminator, ResidualBlock, decoding, encoding, initialise_he, with_planes
+from translators.layers import (
+    AttributeDiscriminator,
+    ResidualBlock,
+    Sigmoid,
+    Tanh,
+    decoding,
+    encoding,
+    initialise_he,
+    with_planes,
+)
 
 
 def test_a_label_becomes_constant_planes_behind_the_image():
@@ -65,3 +74,14 @@ def test_he_is_for_the_judges_alone(model):
         if isinstance(module, nn.Conv2d) and not name.startswith(own) and module.weight.numel() > 500:
             fan_in = module.weight[0].numel()
             assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.15), name
+
+
+@pytest.mark.parametrize(("end", "x"), [(Tanh(), 5.0), (Tanh(), -5.0), (Sigmoid(), 10.0), (Sigmoid(), -10.0)])
+def test_what_has_saturated_in_a_half_still_has_the_gradient_of_calculus(end, x):
+    x = torch.tensor([x], dtype=torch.bfloat16, requires_grad=True)
+    y = end(x)
+    y.sum().backward()
+    exactly = x.detach().double()
+    slope = 1 / exactly.cosh() ** 2 if isinstance(end, Tanh) else 1 / (2 * (exactly / 2).cosh()) ** 2
+    assert y.dtype == torch.float32
+    assert x.grad.item() == pytest.approx(slope.item(), rel=0.01)
