@@ -30,7 +30,9 @@ Found = dict[str, Any]
 def data_of(run: Path) -> Any:
     """The datamodule of a run, ready to test."""
     section = data_section(run / "config.yaml")
-    data = class_of(section)(**{**section["init_args"], "num_workers": 0})
+    settings = {**section["init_args"], "num_workers": 0}
+    settings.pop("augment", None)  # of training pictures alone
+    data = class_of(section)(**settings)
     data.setup("test")
     return data
 
@@ -47,8 +49,8 @@ def first(data: Any, images: int) -> Iterator[dict[str, Tensor]]:
 
 def study_circularity(run: Path, judge: Path | None, images: int) -> Found:
     """Of shapes turned into the other: circularity (circle 1, square pi/4), judged accuracy, error of the colour."""
-    model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
-    data = data_of(run)
+    model, data = Translator.load(str(run)), data_of(run)
+    classifier = _judge(judge, data)
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
         wanted = 1 - batch["label"]
@@ -70,7 +72,9 @@ def study_circularity(run: Path, judge: Path | None, images: int) -> Found:
         )
         _, found_colour = _colours(translation.image, data.mask("test", batch["index"]))
         figures["colour_error"].append((found_colour - colour).abs().mean(1) / 2)
-    return {name: float(torch.cat(values).nanmean()) for name, values in figures.items()}
+    gone = torch.cat(figures["circularity_of_circles/output"] + figures["circularity_of_squares/output"]).isnan()
+    means = {name: float(torch.cat(values).nanmean()) for name, values in figures.items()}
+    return {"images": len(gone), "shapes_gone": int(gone.sum()), **means}
 
 
 def _colours(image: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,8 +91,8 @@ def _median(image: Tensor, where: Tensor) -> Tensor:
 
 def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
     """Each unit of each face from 0 to 1: what the judge sees, and how often it grows from every frame to the next."""
-    model, classifier = Translator.load(str(run)), AttributeClassifier.load(_needed(judge))
-    data = data_of(run)
+    model, data = Translator.load(str(run)), data_of(run)
+    classifier = _judge(judge, data)
     seen: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
         for unit, name in enumerate(model.attributes):
@@ -98,7 +102,10 @@ def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) ->
                 for label in labels.unbind(1)
             ]
             seen[name].append(torch.stack(steps, dim=1))
-    found: Found = {"asked": [frame / (frames - 1) for frame in range(frames)]}
+    found: Found = {
+        "images": sum(map(len, next(iter(seen.values())))),
+        "asked": [frame / (frames - 1) for frame in range(frames)],
+    }
     for name, values in seen.items():
         judged = torch.cat(values)
         growth = judged.diff(dim=1)
@@ -117,7 +124,7 @@ def _draw_strips(run: Path, model: Translator, data: Any, frames: int = 9, faces
     folder = run / "strips"
     folder.mkdir(exist_ok=True)
     for unit, name in enumerate(model.attributes):
-        for face in range(faces):
+        for face in range(min(faces, len(batch["image"]))):
             labels = sweep(batch["label"][face], unit, frames)
             shown = pictures(model(batch["image"][face].expand(frames, -1, -1, -1), Target(label=labels)).image)
             captions = [f"{name} {value:.2f}" for value in labels[:, unit].tolist()]
@@ -127,11 +134,15 @@ def _draw_strips(run: Path, model: Translator, data: Any, frames: int = 9, faces
 
 
 def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
-    """A higher stage's output beside the first stage's, enlarged: error to the truth, and how much detail there is.
+    """A higher stage's output beside the first stage's, enlarged: how sharp it is, and how far from the truth.
 
-    Detail is the mean absolute Laplacian, in units of the true picture's.
+    ``detail`` is the mean absolute Laplacian and ``detail_error`` the mean absolute error of the Laplacian, both in
+    units of the true picture's mean. A blurred picture has little detail, and an error up to 1. Noise has much detail,
+    and an error above 1: sharper is who has the less error.
     """
     model = Translator.load(str(run))
+    if model.hparams.get("stage", 1) == 1:
+        raise SystemExit(f"{run} is of one resolution: this study compares the stages of ADSPM-256 or ADSPM-512")
     data = data_of(run)
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
@@ -146,23 +157,36 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
                 translation.extras["low"], truth.shape[2:], mode="bicubic", align_corners=True
             ).clamp(-1, 1)
             for name, image in (("high", translation.image), ("low_enlarged", enlarged)):
-                figures[f"detail/{name}"].append(_detail(image) / _detail(truth))
+                there = laplacian(truth).abs().mean((1, 2, 3))
+                figures[f"detail/{name}"].append(laplacian(image).abs().mean((1, 2, 3)) / there)
+                figures[f"detail_error/{name}"].append(
+                    (laplacian(image) - laplacian(truth)).abs().mean((1, 2, 3)) / there
+                )
                 figures[f"l1/{name}"].append(l1(image, truth))
                 figures[f"ssim/{name}"].append(ssim(image, truth))
             figures["l1/copied"].append(l1(batch["image"][rows], truth))
-    return {name: float(torch.cat(values).mean()) for name, values in figures.items()}
+    edits = len(torch.cat(figures["l1/copied"]))
+    return {"edits": edits, **{name: float(torch.cat(values).mean()) for name, values in figures.items()}}
 
 
-def _detail(image: Tensor) -> Tensor:
-    """(B,), the mean absolute Laplacian."""
+def laplacian(image: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 3, H - 2, W - 2), the sum of both second differences."""
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=image.device).expand(3, 1, 3, 3)
-    return functional.conv2d(image, kernel, groups=3).abs().mean(dim=(1, 2, 3))
+    return functional.conv2d(image, kernel, groups=3)
 
 
-def _needed(judge: Path | None) -> Path:
-    if judge is None:
+def _judge(path: Path | None, data: Any) -> AttributeClassifier:
+    """The judge, if it tells what these data are labelled with."""
+    if path is None:
         raise SystemExit(
             "this study needs a judge's run folder behind the run's: make train MODEL=judge DATA=… makes one"
+        )
+    judge = AttributeClassifier.load(path)
+    if judge.attributes != tuple(data.attributes) or judge.intensities != data.intensities:
+        kinds = ("attributes", "intensities")
+        raise SystemExit(
+            f"the judge {path} tells the {kinds[judge.intensities]} {', '.join(judge.attributes)}, and the run's data "
+            f"have the {kinds[data.intensities]} {', '.join(data.attributes)}: train a judge on the same"
         )
     return judge
 
@@ -184,7 +208,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="of the test split, the first")
     options = parser.parse_args()
     found = STUDIES[options.study](options.run, options.judge, options.images)
-    report = {"images": options.images, "judge": options.judge and str(options.judge), **found}
+    report = {"judge": options.judge and str(options.judge), **found}
     path = options.run / f"{options.study}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(path.read_text())

@@ -23,11 +23,12 @@ IMAGES = 7  # a batch and a part of one
 
 
 def run_of(folder, model, data, **settings):
-    """A run folder as training leaves it, as far as a study reads it."""
+    """A run folder as training leaves it, as far as a study reads it; training pictures are blurred."""
     checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "step-0000001.ckpt")
-    section = {"class_path": f"datamodules.{data.__name__}", "init_args": DATA | settings}
+    blur = {"augment": [{"class_path": "albumentations.Blur"}]}
+    section = {"class_path": f"datamodules.{data.__name__}", "init_args": DATA | blur | settings}
     (folder / "config.yaml").write_text(yaml.safe_dump({"data": section}))
     opened = data(**DATA | settings)
     opened.setup("test")
@@ -55,7 +56,7 @@ def study(monkeypatch, name, run, *more):
     return json.loads((run / f"{name}.json").read_text())
 
 
-def laplacian(image):
+def curvature(image):
     """The sum of the second differences along both axes."""
     return image.diff(n=2, dim=2)[..., 1:-1] + image.diff(n=2, dim=3)[..., 1:-1, :]
 
@@ -89,12 +90,27 @@ def test_a_copied_square_has_a_squares_circularity_and_the_truth_has_a_circles(s
     assert found["accuracy/deformed"] == pytest.approx(1 - right)
     assert found["colour_error"] < 0.01
     assert found["images"] == IMAGES
+    assert found["shapes_gone"] == 0
 
 
 def test_a_judge_is_asked_for_where_one_is_needed(shapes, monkeypatch):
     with pytest.raises(SystemExit, match="needs a judge's run folder"):
         study(monkeypatch, "circularity", shapes[0])
     assert not (shapes[0] / "strips.json").exists()
+
+
+def test_a_judge_of_other_attributes_is_refused(shapes, tmp_path, monkeypatch):
+    for attributes, settings in ((["square"], {}), (["circle"], {"intensities": True})):
+        path, _ = judge_of(tmp_path, attributes, **settings)
+        with pytest.raises(
+            SystemExit, match=f"tells the .* {attributes[0]}, and the run's data have the attributes circle"
+        ):
+            study(monkeypatch, "circularity", shapes[0], path)
+
+
+def test_one_stage_has_nothing_to_be_sharper_than(shapes, monkeypatch):
+    with pytest.raises(SystemExit, match="is of one resolution"):
+        study(monkeypatch, "sharpness", shapes[0])
 
 
 def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
@@ -123,6 +139,9 @@ def test_a_stage_that_adds_nothing_is_as_sharp_as_the_picture_it_copies(tmp_path
     expected = l1(batch["image"], truth).mean().item()
     assert found["l1/copied"] == pytest.approx(expected, rel=1e-5)
     assert found["l1/high"] == pytest.approx(expected, rel=1e-3)
-    details = [laplacian(image).abs().mean((1, 2, 3)) for image in (batch["image"], truth)]
+    bent = [curvature(image) for image in (batch["image"], truth, batch["image"] - truth)]
+    details = [each.abs().mean((1, 2, 3)) for each in bent]
     assert found["detail/high"] == pytest.approx((details[0] / details[1]).mean().item(), rel=1e-3)
+    assert found["detail_error/high"] == pytest.approx((details[2] / details[1]).mean().item(), rel=1e-3)
+    assert found["edits"] == IMAGES
     assert found["detail/low_enlarged"] < found["detail/high"]

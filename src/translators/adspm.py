@@ -125,14 +125,7 @@ class Generator(nn.Module):
             strength: factor on motion and mask of each stage.
         """
         images = self.pyramid(image)
-        fields = self.fields(images[0], label)
-        return self.render(
-            images,
-            Fields(
-                [strength * motion for motion in fields.motions],
-                [(strength * mask).clamp(0, 1) for mask in fields.masks],
-            ),
-        )
+        return self.render(images, self.fields(images[0], label), strength)
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """The image at each stage's resolution, the lowest first; each straight from the highest."""
@@ -157,12 +150,12 @@ class Generator(nn.Module):
                 masks.append((mask + self._detail("mask_refine", level, mask)).clamp(0, 1))
         return Fields(motions, masks)
 
-    def render(self, images: list[Tensor], fields: Fields) -> list[Scene]:
-        """Warp, refine and mask at each resolution (eqs. 1 and 2; sect. 3.3)."""
+    def render(self, images: list[Tensor], fields: Fields, strength: float = 1.0) -> list[Scene]:
+        """Warp, refine and mask at each resolution (eqs. 1 and 2; sect. 3.3), each edit as strong as the others."""
         scenes: list[Scene] = []
         handed_up = images[0]  # the residual of the stage below
         for level, image in enumerate(images, start=1):
-            motion = fields.motions[level - 1] if self.moves else None
+            motion = strength * fields.motions[level - 1] if self.moves else None
             deformed = image if motion is None else warp(image, 2 * motion)
             if not self.refines:
                 scenes.append(Scene(deformed, deformed, motion, None, None))
@@ -172,10 +165,10 @@ class Generator(nn.Module):
             else:
                 residual = upsampled(handed_up)
                 residual = residual + self._detail("app_refine", level, residual)
-            mask = fields.masks[level - 1]
-            masked = residual * mask
-            handed_up = residual if self.hr_residual == "paper" else masked
-            scenes.append(Scene((deformed + masked).clamp(-1, 1), deformed, motion, mask, residual))
+            whole = fields.masks[level - 1]
+            handed_up = residual if self.hr_residual == "paper" else residual * whole
+            mask = (strength * whole).clamp(0, 1)
+            scenes.append(Scene((deformed + residual * mask).clamp(-1, 1), deformed, motion, mask, residual))
         return scenes
 
     def _detail(self, part: str, level: int, x: Tensor) -> Tensor:
@@ -251,8 +244,8 @@ class ADSPM(Translator):
         max_motion: lambda_w, the greatest motion of the first stage as a fraction of the side; 0.1 to 0.2 in the paper.
             Each further stage may add as much.
         ablation: "No_M", without motion, or "No_R", without refinement.
-        gan_mode: the adversarial term: WGAN-GP, as the released configuration has it, the log loss of eq. 7, or least
-            squares.
+        gan_mode: the adversarial term: WGAN-GP, as the released configuration has it, the log loss of eq. 7 (for the
+            generator in its non-saturating form), or least squares.
         hr_residual: what a stage hands up to the next: its masked residual ("code") or, as eq. 6 has it, the bare one
             ("paper").
         motion_classifier_sees_condition: put the image's own label into the motion classifier too, as the authors'
@@ -283,6 +276,7 @@ class ADSPM(Translator):
     discriminator: nn.ModuleDict
 
     schedule = (Phase(steps=100_000, decay=100_000),)
+    bound_to_weights = ("max_motion", "hr_residual")
     schedule_of_higher_stages = (Phase(steps=200_000, decay=100_000),)
 
     def __init__(
@@ -322,7 +316,8 @@ class ADSPM(Translator):
         check_known("gan_mode", gan_mode, ADVERSARIES)
         check_known("hr_residual", hr_residual, ("code", "paper"))
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
-        check_least(1, blocks=blocks, refine_blocks=refine_blocks)
+        check_least(1, blocks=blocks, refine_blocks=refine_blocks, image_size=image_size)
+        check_least(0, low_weight=low_weight)
         if not 0 < max_motion <= 1:
             raise ValueError(f"max_motion is a fraction of the image's side, above 0 and up to 1, got {max_motion}")
         lowest = image_size >> (stage - 1)
@@ -330,6 +325,7 @@ class ADSPM(Translator):
             raise ValueError(
                 f"image_size {image_size} does not suit stage {stage}: it must be a multiple of {2 ** (stage + 2)}"
             )
+        self.has_weights_below = stage == 1  # of the stage below, once there is one
         self.adversary = ADVERSARIES[gan_mode]
         self.penalised = gan_mode == "wgan-gp"
         generator = Generator(
@@ -386,7 +382,8 @@ class ADSPM(Translator):
             image: (B, 3, H, W), as `translate` takes it.
             labels: (B, K) each; at least one.
             weights: factor on each label's motion; 1 if not given.
-            refine: paint the residual too, where any of the labels' masks lets it; an addition of this project.
+            refine: paint the residual too, where any of the labels' masks, times its weight, lets it; an addition of
+                this project.
 
         Returns:
             The deformed (or refined) image, and the added motion as `flow`.
@@ -398,7 +395,7 @@ class ADSPM(Translator):
         assert isinstance(generator, Generator)
         if not generator.moves:
             raise ValueError("combine adds motions, and a model with ablation=No_M has none: take translate")
-        if not labels:
+        if len(labels) == 0 or isinstance(labels, Tensor):
             raise ValueError("combine needs at least one label, whose motion to take: give a list of (B, K) labels")
         factors = [1.0] * len(labels) if weights is None else list(weights)
         if len(factors) != len(labels):
@@ -411,7 +408,12 @@ class ADSPM(Translator):
             for level in zip(*(one.motions for one in fields), strict=True)
         ]
         if refine:
-            masks = [torch.stack(level).amax(0) for level in zip(*(one.masks for one in fields), strict=True)]
+            masks = [
+                torch.stack([abs(factor) * mask for factor, mask in zip(factors, level, strict=True)])
+                .amax(0)
+                .clamp(max=1)
+                for level in zip(*(one.masks for one in fields), strict=True)
+            ]
             return self._translation(generator.render(images, Fields(motions, masks)))
         deformed = warp(image, 2 * motions[-1])
         return Translation(image=deformed, flow=2 * motions[-1])
@@ -499,8 +501,7 @@ class ADSPM(Translator):
         label = self._checked(batch["image"], target)
         generator = self.generator["image"]
         assert isinstance(generator, Generator)
-        images = generator.pyramid(batch["image"])
-        return images, generator.render(images, generator.fields(images[0], label))
+        return generator.pyramid(batch["image"]), generator(batch["image"], label)
 
     @staticmethod
     def _judged(scenes: list[Scene]) -> list[list[Tensor]]:
@@ -521,7 +522,8 @@ class ADSPM(Translator):
             ValueError: if a new run of a higher stage has no weights of the stage below to start from.
         """
         stage = self.hparams["stage"]
-        if stage > 1 and self._start is None and self.trainer.ckpt_path is None:  # known since setup is over
+        resumes = self.trainer.ckpt_path is not None  # known since setup is over
+        if not (self.has_weights_below or self._start is not None or resumes):
             raise ValueError(
                 f"stage {stage} goes on from the weights of stage {stage - 1}: train that one first, then name its run "
                 "folder or checkpoint, --model.init_args.start=runs/…"
@@ -536,6 +538,7 @@ class ADSPM(Translator):
         """
         if not isinstance(other, ADSPM) or other.hparams["stage"] == self.hparams["stage"]:
             super().start_from(other)
+            self.has_weights_below = True
             return
         (theirs, size), (ours, own_size) = (
             (model.hparams["stage"], model.hparams["image_size"]) for model in (other, self)
@@ -549,3 +552,9 @@ class ADSPM(Translator):
         lower = ADSPM(**{**self.hparams, "stage": theirs, "image_size": size})
         lower.start_from(other)  # refuses what is less than the whole, as of No_M, whose every name and shape is known
         self.load_state_dict(lower.state_dict(), strict=False)
+        self.has_weights_below = True
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As every `Translator`."""
+        super().on_load_checkpoint(checkpoint)
+        self.has_weights_below = True

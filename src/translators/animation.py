@@ -59,7 +59,7 @@ def sweep(label: Tensor, attribute: int, frames: int) -> Tensor:
         ValueError: on fewer frames.
     """
     values = from_0_to_1(frames)
-    labels = label.repeat(frames, 1)
+    labels = label.float().repeat(frames, 1)
     labels[:, attribute] = values
     return labels
 

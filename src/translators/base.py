@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import Any, Self, cast
@@ -62,6 +62,7 @@ class Translator(LightningModule, ABC):
     generator: nn.Module
     discriminator: nn.Module
     schedule: tuple[Phase, ...]  # the paper's phases
+    bound_to_weights: tuple[str, ...] = ()  # settings that no shape tells, without which the weights mean another thing
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Translator(LightningModule, ABC):
         check_least(0, clip_norm=clip_norm)
         check_least(1, n_critic=n_critic, accumulate=accumulate, max_skipped=max_skipped)
         self.save_hyperparameters(ignore=("phases", "start"))
+        check_least(0, **{name: value for name, value in self.hparams.items() if name.startswith("lambda_")})
         self._start = start
         self.attributes = tuple(attributes)
         self.phases = tuple(self.schedule if phases is None else phases)
@@ -100,6 +102,7 @@ class Translator(LightningModule, ABC):
         self._phase_entered = -1  # the step at which the current phase was set up
         self.average = MovingAverage(ema_decay)
         self._skipped = {"total": 0, "discriminator": 0, "generator": 0}  # of all; of each player in a row
+        self._noted: dict[str, Tensor] = {}
 
     # ------------------------------------------------------------------------------------------ what a paper says
 
@@ -169,11 +172,17 @@ class Translator(LightningModule, ABC):
             terms = self._backward(loss, batch, target)
             strategy.average_gradients(parameters)
             if self._finite(player, terms, parameters):
+                self.log_dict({f"{player}/{name}": figure for name, figure in self._noted.items()})
                 self.trainer.strategy.optimizer_step(optimizer, lambda: None)
+
+    def note(self, **figures: Tensor) -> None:
+        """Have figures, of one value each, logged beside a loss's terms: what a paper's reader would watch."""
+        self._noted = {name: figure.detach() for name, figure in figures.items()}
 
     def _backward(self, loss: Loss, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Gradients of the weighted sum; returns the mean of each term over the batch and the processes."""
         parts = _parts(batch, target, self.hparams["accumulate"])
+        self._noted = {}
         means: dict[str, Tensor] = {}
         for part_batch, part_target in parts:
             terms = loss(part_batch, part_target)
@@ -229,6 +238,11 @@ class Translator(LightningModule, ABC):
         if self.trainer.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision}")
         if stage == "fit":
+            if getattr(cast(Any, self.trainer).datamodule, "parts", None) and "parts" not in self.hparams:
+                raise ValueError(
+                    f"{type(self).__name__} cannot keep apart the labels of several datasets: take one of these alone, "
+                    "or a model with the argument parts, such as StarGAN"
+                )
             loop = self.trainer.fit_loop.epoch_loop
             total = sum(phase.steps for phase in self.phases)
             if loop.max_steps > total:
@@ -252,12 +266,19 @@ class Translator(LightningModule, ABC):
         """Take over the weights of a trained translator, which a new run begins with.
 
         Raises:
-            ValueError: if it is of another kind, or of other widths, depths or number of attributes. Other names are
-                welcome: a model may go on to other attributes.
+            ValueError: if it is of another kind, of other widths, depths or number of attributes, or has the same
+                attributes in another order. Other names are welcome: a model may go on to other attributes.
         """
+        theirs, ours = other.attributes, self.attributes
+        if theirs != ours and sorted(theirs) == sorted(ours):
+            raise ValueError(
+                f"the weights to start from know the attributes in another order than {', '.join(ours)}: take theirs, "
+                f"--data.init_args.attributes=[{','.join(theirs)}]"
+            )
         checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": other.hparams}
         _check_kind(self, type(other).__name__)
         _check_fit(self, checkpoint)
+        _check_same(self, checkpoint, self.bound_to_weights)
         self.load_state_dict(other.state_dict())
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -388,6 +409,7 @@ class Translator(LightningModule, ABC):
         """
         _check_kind(self, checkpoint.get("translator", {}).get("name", "another model"))
         _check_fit(self, checkpoint)
+        _check_same(self, checkpoint, ("attributes", "one_hot", *self.bound_to_weights))
         self.average.weights = checkpoint["translator"]["average"]
         self._skipped = checkpoint["translator"]["skipped"]
         states = checkpoint["translator"].get("processes", [])  # there is none in those of earlier versions
@@ -445,6 +467,21 @@ def _check_kind(model: Translator, name: str) -> None:
         )
 
 
+def _check_same(model: Translator, checkpoint: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse weights that were trained with other values of these settings."""
+    theirs, ours = checkpoint["hyper_parameters"], model.hparams
+    for name in names:
+        if name in theirs and _plain(theirs[name]) != _plain(ours[name]):
+            before, now = _plain(theirs[name]), _plain(ours[name])
+            raise ValueError(
+                f"these weights were trained with {name} {before}, the model has {now}: give it the same, or train anew"
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _check_fit(model: Translator, checkpoint: Mapping[str, Any]) -> None:
     shapes, wanted = (
         {name: t.shape for name, t in of.items()} for of in (checkpoint["state_dict"], model.state_dict())
@@ -456,7 +493,8 @@ def _check_fit(model: Translator, checkpoint: Mapping[str, Any]) -> None:
         ]
         raise ValueError(
             f"this checkpoint does not fit: its weights have other shapes than the model's. What differs: "
-            f"{'; '.join(changed) or 'the code'}. Give the model the checkpoint's settings"
+            f"{'; '.join(changed) or 'the code'}. Give the model the checkpoint's settings; "
+            "to go on from one stage to the next, name it as --model.init_args.start"
         )
 
 

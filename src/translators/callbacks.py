@@ -79,6 +79,9 @@ class TranslationGrid(Callback):
         columns: list[Mapping[str, Tensor]] = []
         for label in edits.unbind(dim=1):
             columns.append(self._column(translator, batch, label, datamodule))
+        if "motion" in columns[0]:  # in one unit, so that they compare
+            drawn = colour_wheel(torch.cat([column["motion"] for column in columns])).split(len(edits))
+            columns = [{**column, "motion": motion} for column, motion in zip(columns, drawn, strict=True)]
         signs = [
             [_sign(batch["label"][row], edits[row, edit], edit) for edit in range(len(names))]
             for row in range(len(edits))
@@ -86,9 +89,10 @@ class TranslationGrid(Callback):
         return _sheet(batch["image"], names, columns, signs, self.tile)
 
     def _column(self, translator: Translator, batch: Batch, label: Tensor, datamodule: Any) -> dict[str, Tensor]:
-        target = Target(label=label.to(translator.device), reference=batch["reference"].to(translator.device))
+        like = next(translator.generator.parameters())
+        target = Target(label=label.to(like), reference=batch["reference"].to(like))
         with translator.averaged():
-            translation = translator.translate(batch["image"].to(translator.device), target)
+            translation = translator.translate(batch["image"].to(like), target)
         shown = {"translation": translation.image, **_intermediates(translation)}
         if hasattr(datamodule, "counterfactual"):
             shown["truth"] = datamodule.counterfactual("val", batch["index"], label)[0]
@@ -96,12 +100,12 @@ class TranslationGrid(Callback):
 
 
 def _intermediates(translation: Translation) -> dict[str, Tensor]:
-    """Everything beside the result, as images in [-1, 1]."""
+    """Everything beside the result, as images in [-1, 1], but for the motion itself."""
     shown: dict[str, Tensor] = {}
     if translation.mask is not None:
         shown["mask"] = translation.mask.float().expand(-1, 3, -1, -1) * 2 - 1
     if translation.flow is not None:
-        shown["motion"] = colour_wheel(translation.flow)
+        shown["motion"] = translation.flow
         shown["grid"] = warped_grid(translation.flow.float(), lines=min(12, translation.flow.shape[-1] // 5))
     for name, tensor in translation.extras.items():
         shown[name] = tensor.float().expand(-1, 3, -1, -1)

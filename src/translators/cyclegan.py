@@ -293,6 +293,7 @@ class CycleGAN(Translator):
         check_known("gan_mode", gan_mode, ("lsgan", "vanilla"))
         check_known("network", network, ("resnet", "unet"))
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
+        check_least(0, blocks=blocks)
         self.adversary = ADVERSARIES[gan_mode]
 
         def generator() -> nn.Module:

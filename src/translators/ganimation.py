@@ -175,7 +175,7 @@ class GANimation(Translator):
         )
 
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
-        """Terms adv, cond and, for WGAN-GP, gp (eqs. 2 and 5, the discriminator's part)."""
+        """Terms adv, cond and, for WGAN-GP, gp (eqs. 2 and 4, the discriminator's part)."""
         images = self._real_and_fake(batch, target)
         terms = self._judgement(images, batch["label"])
         return {**terms, **self._penalty(images)} if self.penalised else terms
@@ -192,7 +192,7 @@ class GANimation(Translator):
         real_score, fake_score = scores.chunk(2)
         return {
             "adv": self.adversary.discriminator(real_score, fake_score),  # eq. 2
-            "cond": (units[: len(label)] - label).square().mean(),  # eq. 5, second part
+            "cond": (units[: len(label)] - label).square().mean(),  # eq. 4, second part
         }
 
     def _penalty(self, images: Tensor) -> dict[str, Tensor]:
@@ -213,10 +213,11 @@ class GANimation(Translator):
         score, units = self.discriminator(self._shown(edited.image))
         assert edited.mask is not None and back.mask is not None
         kept = [1 - edited.mask, 1 - back.mask]
+        self.note(A_mean=kept[0].mean(), A_min=kept[0].amin(), A_max=kept[0].amax())  # at 1 nothing is edited
         return {
             "adv": self.adversary.generator(score),  # eq. 2
-            "cond": (units - label).square().mean(),  # eq. 5, first part
-            "cyc": (back.image - image).abs().mean(),  # eq. 4
+            "cond": (units - label).square().mean(),  # eq. 4, first part
+            "cyc": (back.image - image).abs().mean(),  # eq. 5
             "mask": self._magnitude(kept[0]) + self._magnitude(kept[1]),  # eq. 3
             "tv": total_variation(kept[0]) + total_variation(kept[1]),  # eq. 3
         }

@@ -302,6 +302,7 @@ def adspm(
     network = model.generator["image"]
     untrained = {key: value for key, value in network.state_dict().items() if _stage(key) > trained}
     fill(network, {**untrained, **weights}, "generator")
+    model.has_weights_below = True
     if motions is not None:
         fill(model.generator["motion_classifier"], motions, "motion classifier")
     for side, state in critics.items():

@@ -6,6 +6,7 @@ import argparse
 import struct
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,14 +141,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("photo", type=Path, help="picture to animate")
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument("--attribute", metavar="NAME", help="the one that goes from 0 to 1, such as AU12")
-    goal.add_argument("--to", metavar="NAME=VALUE,…", help="what attributes come to, such as AU12=1,AU4=0.5")
+    goal.add_argument(
+        "--to",
+        action="append",
+        metavar="NAME=VALUE,…",
+        help="what attributes come to, such as AU12=1,AU4=0.5; given again, what they come to after that",
+    )
     parser.add_argument(
         "--own",
         default="",
         metavar="LABEL",
         help="the photo's own attributes: a number for each, or NAME=VALUE,… and 0 for the others (default: all 0)",
     )
-    parser.add_argument("--frames", type=int, default=9, help="of the way there (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=9, help="of each way (default: %(default)s)")
     parser.add_argument(
         "--box",
         type=_box,
@@ -177,12 +183,12 @@ def _run(options: argparse.Namespace) -> None:
     _check_box(box, photo, options.photo)
     side = translator.hparams["image_size"]
     cut = photo.crop(box).resize((side, side), Image.Resampling.BICUBIC)
-    image, (labels, strengths) = tensor(cut), _course(translator, options)
+    image = tensor(cut)
     try:
+        labels, strengths = _course(translator, image, options)
         translations = animate(translator, image, labels, strengths)
     except ValueError as error:
-        hint = "; two frames (--frames 2) need nothing in between" if options.frames > 2 else ""
-        raise ValueError(f"{type(translator).__name__} cannot make these frames: {error}{hint}") from error
+        raise ValueError(f"{type(translator).__name__} cannot make these frames: {error}") from error
     if options.box:
         source, frames = photo, [paste(photo, box, image, one) for one in translations]
     else:
@@ -190,18 +196,32 @@ def _run(options: argparse.Namespace) -> None:
     _save(source, frames, options)
 
 
-def _course(translator: Translator, options: argparse.Namespace) -> tuple[Tensor, Tensor | None]:
+def _course(translator: Translator, image: Tensor, options: argparse.Namespace) -> tuple[Tensor, Tensor | None]:
     """(T, K) labels, and for a translator that takes them (T,) strengths, in which case the label stays the same."""
     names, classes = translator.attributes, translator.hparams["one_hot"]
     own = _label(options.own, torch.zeros(len(names)), names)
-    base = torch.zeros_like(own) if classes else own  # a class takes the place of another
-    target = _label(options.to or f"{options.attribute}=1", base, names)
+    stops, base = [], own
+    for goal in options.to or [f"{options.attribute}=1"]:
+        base = _label(goal, torch.zeros_like(own) if classes else base, names)  # a class takes the place of another
+        stops.append(base)
     if takes_strength(translator):
+        if len(stops) > 1:
+            raise ValueError("its labels are 0 or 1, and only the strength grows: give one --to")
         strengths = from_0_to_1(options.frames)
-        return target.expand(len(strengths), -1), strengths
-    if options.to or classes:
-        return blend(own, target, options.frames), None
-    return sweep(own, names.index(options.attribute), options.frames), None
+        return stops[0].expand(len(strengths), -1), strengths
+    if classes and not options.own:
+        raise ValueError(f"say which of the classes {', '.join(names)} the photo is of, such as --own={names[0]}=1")
+    animate(translator, image, torch.stack([own, *stops]))  # what is wrong with these is the user's to mend
+    if options.attribute and not classes:
+        labels = sweep(own, names.index(options.attribute), options.frames)
+    else:
+        legs = [blend(start, end, options.frames) for start, end in pairwise([own, *stops])]
+        labels = torch.cat([legs[0], *(leg[1:] for leg in legs[1:])])
+    try:
+        animate(translator, image, labels[1:2])
+    except ValueError as error:
+        raise ValueError(f"{error}; two frames (--frames 2) need nothing in between") from error
+    return labels, None
 
 
 def _label(text: str, base: Tensor, names: Sequence[str]) -> Tensor:
@@ -215,7 +235,9 @@ def _label(text: str, base: Tensor, names: Sequence[str]) -> Tensor:
         return torch.tensor([_number(part) for part in parts])
     label = base.clone()
     for part in parts:
-        name, _, value = part.rpartition("=")
+        name, equals, value = part.rpartition("=")
+        if not equals:
+            raise ValueError(f"{part!r} has no value: give attributes as AU12=1,AU4=0.5")
         if name not in names:
             raise ValueError(f"there is no attribute {name!r}; the known ones are {', '.join(names)}")
         label[names.index(name)] = _number(value)
@@ -232,7 +254,7 @@ def _number(text: str) -> float:
 def _save(source: Image.Image, frames: Sequence[Image.Image], options: argparse.Namespace) -> None:
     """Write strip, animation and frames, and say where."""
     run = options.run if options.run.is_dir() else options.run.parent
-    goal = (options.attribute or options.to).replace("/", "-")
+    goal = (options.attribute or "-".join(options.to)).replace("/", "-")
     folder = options.out or run / "animations" / f"{options.photo.stem}-{goal}"
     steps = from_0_to_1(len(frames)).tolist()
     captions = [f"{options.attribute} {step:.2f}" if options.attribute else f"{step:.0%}" for step in steps]

@@ -315,7 +315,8 @@ def test_motions_add_up_weighted_and_the_image_is_deformed_once(stage):
     close(combined.image, plain_warp(image, combined.flow), atol=1e-5)
     close(model.combine(image, labels[::-1], weights=[2.0, -0.5, 1.0]).image, combined.image, atol=1e-5)
     close(model.combine(image, labels).flow, sum(flows))
-    assert torch.equal(model.combine(image, labels, weights=[0, 0, 0]).image, image)
+    for refine in (False, True):
+        assert torch.equal(model.combine(image, labels, weights=[0, 0, 0], refine=refine).image, image)
 
 
 @torch.no_grad()
@@ -336,6 +337,8 @@ def test_combining_needs_motions_labels_and_a_weight_for_each():
         small(ablation="No_M").combine(image, [label])
     with pytest.raises(ValueError, match="at least one label"):
         small().combine(image, [])
+    with pytest.raises(ValueError, match=r"a list of \(B, K\) labels"):
+        small().combine(image, label)
     with pytest.raises(ValueError, match="got 2 labels, 3 weights"):
         small().combine(image, [label, label], weights=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"must have shape \(2, 3\)"):
@@ -713,6 +716,26 @@ def test_a_higher_stage_does_not_begin_from_nothing(stage, tmp_path):
         fit(grown(stage), tmp_path, 1, data=TinyData(image_size=16 << (stage - 1)))
 
 
+def test_a_higher_stage_that_was_given_weights_trains(first, tmp_path):
+    """By start_from; and one that was loaded."""
+    model, data = grown(2), TinyData(image_size=32)
+    model.start_from(Translator.load(str(first)))
+    fit(model, tmp_path, 1, data=data).save_checkpoint(tmp_path / "step-0000001.ckpt")
+    fit(ADSPM.load(str(tmp_path)), tmp_path / "again", 1, data=data)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_what_is_painted_grows_with_the_strength_at_every_stage(stage):
+    model, image = small(stage=stage, max_motion=1e-6), picture(16 << (stage - 1))
+    painted = [
+        model.translate(image, WANTED, strength).extras["residual"] * model.translate(image, WANTED, strength).mask
+        for strength in (0.25, 0.5)
+    ]
+    assert painted[1].abs().mean() > 1e-3
+    close(painted[1], 2 * painted[0], atol=1e-4)
+
+
 @pytest.mark.parametrize("ablation", [None, "No_M", "No_R"])
 def test_the_third_stage_takes_over_the_second_and_adds_its_own(ablation):
     below, model = grown(2, ablation=ablation), grown(3, ablation=ablation)
@@ -743,6 +766,8 @@ def test_a_stage_may_start_from_itself():
         (2, {"stage": 1, "blocks": 2}, "blocks 2, here 1"),
         (2, {"stage": 1, "refine_blocks": 2}, "refine_blocks 2, here 1"),
         (2, {"stage": 1, "depth": 3}, "depth 3, here 2"),
+        (2, {"stage": 1, "max_motion": 0.2}, "trained with max_motion 0.2, the model has 0.1"),
+        (3, {"stage": 2, "hr_residual": "paper"}, "trained with hr_residual paper, the model has code"),
         (2, {"stage": 1, "ablation": "No_M"}, "ablation No_M, here None"),
         (2, {"stage": 1, "ablation": "No_R"}, "ablation No_R, here None"),
         (2, {"stage": 1, "motion_classifier_sees_condition": True}, "sees_condition True, here False"),

@@ -3,13 +3,13 @@ import math
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.optim import Adam
 
 import translators
 from tiny import ATTRIBUTES, SMALL, Poison, Snapshots, StarGANSGD, Tiny, TinyData, TinySGD, fit, weights
-from translators import Phase, StarGAN, Target, Translator
+from translators import ADSPM, Phase, StarGAN, Target, Translator, checkpoints
 from translators.base import DivergedError
 from translators.callbacks import LastCheckpoints
 from translators.checkpoints import AtomicCheckpointIO
@@ -447,6 +447,8 @@ def test_compiled_players_train_like_plain_ones(tmp_path, monkeypatch):
         ({"max_skipped": 0}, "max_skipped must be at least 1"),
         ({"lr": math.nan}, "lr must be above 0, got nan"),
         ({"clip_norm": -1.0}, "clip_norm must be at least 0, got -1"),
+        ({"lambda_rec": -1.0}, "lambda_rec must be at least 0, got -1"),
+        ({"lambda_rec": math.nan}, "lambda_rec must be at least 0, got nan"),
         ({"ema_decay": 1.0}, r"ema_decay must lie in \[0, 1\), got 1.0"),
     ],
 )
@@ -579,6 +581,46 @@ def test_a_model_takes_over_weights_that_fit_it_alone(trained):
         wider.start_from(model)
     with pytest.raises(ValueError, match=r"does not fit: .*attributes .*Smiling.*, here .*Male"):
         StarGAN(attributes=("Male",), **SMALL).start_from(model)
+    with pytest.raises(ValueError, match=r"in another order than Young, Smiling: .*attributes=\[Smiling,Young\]"):
+        StarGAN(attributes=ATTRIBUTES[::-1], **SMALL).start_from(model)
     with pytest.raises(ValueError, match="this checkpoint is of StarGAN, the model is Tiny"):
         Tiny().start_from(model)
     assert same(weights(wider), before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"attributes": ATTRIBUTES[::-1]}, r"attributes \['Smiling', 'Young'\], the model has \['Young', 'Smiling'\]"),
+        ({"attributes": ATTRIBUTES, "one_hot": True}, "one_hot False, the model has True"),
+    ],
+)
+def test_a_run_is_not_resumed_with_labels_of_another_meaning(trained, tmp_path, settings, told):
+    _, folder = trained
+    model = StarGAN(**settings, **SMALL)
+    with pytest.raises(ValueError, match=told):
+        fit(model, tmp_path, 9, resume=checkpoints.newest(folder))
+
+
+def test_what_a_loss_notes_is_logged_beside_its_terms(tmp_path):
+    class Noting(Tiny):
+        def generator_loss(self, batch, target):
+            terms = super().generator_loss(batch, target)
+            self.note(brightest=batch["image"].amax())
+            return terms
+
+    class Seen(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            self.logged = dict(trainer.logged_metrics)
+
+    seen, data = Seen(), TinyData()
+    fit(Noting(), tmp_path, 1, data=data, callbacks=[seen])
+    assert "discriminator/brightest" not in seen.logged
+    assert 0 < seen.logged["generator/brightest"] <= 1
+
+
+def test_labels_of_several_datasets_need_a_model_that_keeps_them_apart(tmp_path):
+    data = TinyData()
+    data.parts = ((1, False), (1, False))
+    with pytest.raises(ValueError, match="ADSPM cannot keep apart the labels of several datasets"):
+        fit(ADSPM(ATTRIBUTES, **SMALL), tmp_path, 1, data=data)

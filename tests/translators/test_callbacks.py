@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -212,6 +213,30 @@ def test_a_motion_is_drawn_in_colours_and_as_a_grid_that_it_bends(tmp_path):
     dark = grid[10, :, 0] < 120  # between two lines across: of the lines down, at 2, 8 and 13 of 16 pixels,
     assert np.flatnonzero(dark).tolist() == [4, 5, 18, 19]  # the first stays, the last is seen at 13 - 3.75
     assert (abs(grid[10, 28:] - 127.5) <= 2).all()  # taken from beyond the picture
+
+
+def test_a_grid_is_drawn_in_double_precision(tmp_path):
+    fit(Tiny(), tmp_path, 2, callbacks=[TranslationGrid(tile=32)], precision="64-true", limit_val_batches=1)
+    assert len(list((tmp_path / "grids").iterdir())) == 1
+
+
+def test_motions_of_all_edits_are_drawn_in_one_unit(tmp_path):
+    """Of two attributes the first moves twenty times as far: the second is pale."""
+
+    class Unequal(Tiny):
+        def translate(self, image, target):
+            translation = super().translate(image, target)
+            far = torch.where(target.label[:, 0] == 1, 0.2, 0.01)[:, None, None, None]
+            return replace(translation, flow=far * torch.ones_like(image[:, :2]))
+
+    class Each(TinyData):
+        def edits(self, label):
+            return torch.eye(2).expand(len(label), 2, 2)
+
+    sheet = draw(tmp_path, Unequal(), Each())[-1].astype(float)
+    first, second = (sheet[8 + 34 : 8 + 66, left : left + 32] for left in (34, 68))
+    paleness = [255 - part.min(axis=2).mean() for part in (first, second)]
+    assert paleness[0] > 150 and paleness[1] < 30
 
 
 def test_drawing_leaves_the_training_as_it_was(tmp_path):

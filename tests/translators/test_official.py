@@ -530,6 +530,7 @@ def test_weights_of_the_stage_below_begin_as_plain_upsampling(moving):
     assert len(fields.motions) == 3 and all(map(torch.equal, fields.motions[:2], lower.motions))
     torch.testing.assert_close(fields.motions[2], upsampled(lower.motions[1]))
     torch.testing.assert_close(fields.masks[2], upsampled(lower.masks[1]))
+    assert model.has_weights_below  # and may be trained on
 
 
 def test_weights_that_do_not_fit_adspm_are_refused(moving, units):

@@ -5,7 +5,7 @@ from PIL import Image
 
 from tiny import SMALL
 from translators import ADSPM, CycleGAN, GANimation, StarGAN, Target
-from translators.animation import pictures
+from translators.animation import animate, pictures
 from translators.checkpoints import AtomicCheckpointIO
 from translators.photo import main, paste, read_photo, tensor
 
@@ -203,6 +203,8 @@ def test_pictures_go_into_the_run_unless_told_otherwise(runs):
         (["--attribute", "AU99"], "there is no attribute 'AU99'; the known ones are AU4, AU12"),
         (["--to", "AU4=1,AU01=1"], "there is no attribute 'AU01'; the known ones are AU4, AU12"),
         (["--to", "AU4=much"], "'much' is no number"),
+        (["--to", "AU12=1,AU4"], "'AU4' has no value"),
+        (["--to", "AU12=2"], "action units are intensities from 0 to 1 (OpenFace's 0 to 5, divided by 5), got 2"),
         (["--to", "AU4"], "give 2 numbers, for AU4, AU12; got 'AU4', which are 1"),
         (["--attribute", "AU4", "--own", "0,0,0"], "give 2 numbers, for AU4, AU12; got '0,0,0', which are 3"),
         (["--attribute", "AU4", "--own", "0,2"], "GANimation cannot make these frames: action units are intensities"),
@@ -214,7 +216,7 @@ def test_pictures_go_into_the_run_unless_told_otherwise(runs):
 def test_what_cannot_be_done_is_answered_with_a_sentence(runs, tmp_path, capsys, options, sentence):
     assert run(runs, "GANimation", *options, "--out", str(tmp_path)) == 1
     printed = capsys.readouterr().err
-    assert printed.startswith("error: ") and sentence in printed
+    assert printed.startswith("error: ") and sentence in printed and "--frames 2" not in printed
     assert not list(tmp_path.iterdir())
 
 
@@ -247,6 +249,26 @@ def test_options_that_make_no_sense_are_usage_errors(runs, capsys, options, sent
         run(runs, "GANimation", *options)
     assert stopped.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_sequence_of_goals_is_gone_through_in_turn(runs, tmp_path):
+    """From rest to a smile, on to a frown: the second way begins where the first ends."""
+    ways = ["--to", "AU12=1", "--to", "AU12=0.5,AU4=1"]
+    assert run(runs, "GANimation", *ways, "--frames", "3", "--out", str(tmp_path)) == 0
+    labels = torch.tensor([[0, 0], [0, 0.5], [0, 1], [0.5, 0.75], [1, 0.5]])
+    image = shown(Image.open(runs / "me.png"), (5, 0, 35, 30), 16)
+    expected = pictures(animate(GANimation.load(str(runs / "GANimation")), image, labels))
+    for frame, one in zip(frames(tmp_path), expected, strict=True):
+        assert abs(frame.astype(int) - np.asarray(one)).max() <= 1
+
+
+def test_a_strength_has_no_goals_in_turn_and_a_class_needs_a_beginning(runs, tmp_path, capsys):
+    assert run(runs, "ADSPM", "--to", "AU4=1", "--to", "AU12=1", "--out", str(tmp_path)) == 1
+    assert "only the strength grows: give one --to" in capsys.readouterr().err
+    made = CycleGAN(["horse", "zebra"], one_hot=True, image_size=32, generator_width=2, discriminator_width=2, blocks=1)
+    save(made, tmp_path / "run")
+    assert main([str(tmp_path / "run"), str(runs / "me.png"), "--attribute", "zebra"]) == 1
+    assert "say which of the classes horse, zebra the photo is of, such as --own=horse=1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("goal", [["--to", "zebra=1"], ["--attribute", "zebra"]])
