@@ -92,7 +92,7 @@ def with_planes(image: Tensor, label: Tensor) -> Tensor:
 def initialise_he(network: nn.Module) -> None:
     """Draw a network's convolutions anew so that signals keep their size through leaky ReLUs (He et al., ICCV 2015).
 
-    The framework's own are smaller: after four layers a hundredth is left, and a discriminator's attributes, which
+    The framework's own are smaller: after four layers some hundredths are left, and a discriminator's attributes, which
     depend on the image in ways that no single layer shows, are learnt late or never in a short training.
     """
     for module in network.modules():
