@@ -10,7 +10,7 @@ from translators.checkpoints import AtomicCheckpointIO
 from translators.photo import main, paste, read_photo, tensor
 
 UNITS = ["AU4", "AU12"]
-BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+WHITE = (255, 255, 255)
 
 
 def plain(colour, size=(16, 16)):
