@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from datamodules.recipes import class_of, data_section
 from metrics import AttributeClassifier
-from metrics.functional import circularity, coverage, l1, ssim
+from metrics.functional import circularity, coverage, l1, share_inside, ssim
 from translators import Target, Translator
 from translators.animation import pictures, save_gif, strip, sweep
 
@@ -90,11 +90,21 @@ def _median(image: Tensor, where: Tensor) -> Tensor:
 
 
 def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
-    """Each unit of each face from 0 to 1: what the judge sees, and how often it grows from every frame to the next."""
+    """Each unit of each face from 0 to 1: what the judge sees, and how often it grows from every frame to the next.
+
+    ``mask_on_parts`` is the share of the edits' masks that lies on what any of the units moves in that face.
+    """
     model, data = Translator.load(str(run)), data_of(run)
     classifier = _judge(judge, data)
     seen: dict[str, list[Tensor]] = defaultdict(list)
+    on_parts = []
     for batch in first(data, images):
+        edits = data.edits(batch["label"]).unbind(1)
+        parts = torch.stack([data.counterfactual("test", batch["index"], label)[1] for label in edits]).amax(0)
+        for label in edits:
+            mask = model(batch["image"], Target(label=label)).mask
+            assert mask is not None
+            on_parts.append(share_inside(mask, parts))
         for unit, name in enumerate(model.attributes):
             labels = torch.stack([sweep(label, unit, frames) for label in batch["label"]])  # (B, T, K)
             steps = [
@@ -104,6 +114,7 @@ def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) ->
             seen[name].append(torch.stack(steps, dim=1))
     found: Found = {
         "images": sum(map(len, next(iter(seen.values())))),
+        "mask_on_parts": float(torch.cat(on_parts).nanmean()),
         "asked": [frame / (frames - 1) for frame in range(frames)],
     }
     for name, values in seen.items():

@@ -122,7 +122,11 @@ def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
     path, judge = judge_of(tmp_path, units, intensities=True)
     found = study(monkeypatch, "strips", run, path)
     assert found["asked"] == [0, 0.25, 0.5, 0.75, 1]
-    seen = judge.predict(pictures_of(data)["image"] / 2).mean(0).tolist()
+    batch = pictures_of(data)
+    masks = [data.counterfactual("test", batch["index"], label)[1] for label in data.edits(batch["label"]).unbind(1)]
+    moved = torch.maximum(*masks).mean((1, 2, 3))  # of a flat mask, so much lies there
+    assert found["mask_on_parts"] == pytest.approx(moved.mean().item(), rel=1e-4)
+    seen = judge.predict(batch["image"] / 2).mean(0).tolist()
     for unit, expected in zip(units, seen, strict=True):
         assert found[unit]["judged"] == pytest.approx([expected] * 5, abs=1e-5)
         assert not found[unit]["monotone_on_average"]
