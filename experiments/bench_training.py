@@ -37,7 +37,7 @@ class Stopwatch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Start, once warm."""
-        if trainer.fit_loop.total_batch_idx == self.warm_up - 1:
+        if trainer.fit_loop.total_batch_idx == self.warm_up:
             if self.profiler is not None:
                 self.profiler.start()
             self.start = _clock()
