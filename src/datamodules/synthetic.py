@@ -71,10 +71,11 @@ class FaceRecords(DrawnRecords):
     Args:
         *drawn: of ``DrawnRecords``.
         presence: action units from this value up become 1, others 0; None leaves them.
+        zoom: how many times nearer the faces are.
     """
 
-    def __init__(self, *drawn: Any, presence: float | None = None) -> None:
-        self.presence = presence
+    def __init__(self, *drawn: Any, presence: float | None = None, zoom: float = 1.0) -> None:
+        self.presence, self.zoom = presence, zoom
         super().__init__(*drawn)
 
     def sample(self, count: int) -> np.ndarray:
@@ -84,7 +85,11 @@ class FaceRecords(DrawnRecords):
 
     def identity(self, row: int) -> Identity:
         """Who is in a row."""
-        return Identity.sample(self.population, self.subject(row))
+        return Identity.sample(self.population, self.subject(row)).nearer(self.zoom)
+
+    def fingerprint(self) -> str:
+        """Changes with the zoom, too."""
+        return f"{super().fingerprint()}-{self.zoom}"
 
     def draw(self, row: int, label: np.ndarray | Sequence[float]) -> np.ndarray:
         """The person of a row with any (K,) label: (size, size, 3) uint8 RGB."""
@@ -101,14 +106,20 @@ class SyntheticFaces(DrawnEdits):
         attributes: names for the label, from ``datamodules.drawn.ATTRIBUTES``: CelebA's, 0 or 1, and action units
             (``AU12``), in [0, 1]; ``intensities`` if it is these alone. None: three hair colours, Eyeglasses, Smiling.
         presence: for models of 0 or 1, action units from this value in (0, 1] up are drawn and labelled 1, others 0.
+        zoom: how near, from 1, head and shoulders, to 2; 1.7 fills the picture with the face, and its features are
+            1.7 times as many pixels wide.
         **drawn: of ``DrawnData`` (sizes, ``population``) and ``ImageDataModule``.
     Raises:
         ValueError: on an unknown or repeated attribute, or a size out of range.
     """
 
-    def __init__(self, attributes: list[str] | None = None, presence: float | None = None, **drawn: Any) -> None:
+    def __init__(
+        self, attributes: list[str] | None = None, presence: float | None = None, zoom: float = 1.0, **drawn: Any
+    ) -> None:
         super().__init__(**drawn)
-        self.record_type = partial(FaceRecords, presence=labels.checked_presence(presence))
+        if not 1 <= zoom <= 2:
+            raise ValueError(f"zoom must lie in 1..2, got {zoom}: the whole face is in the picture up to 2")
+        self.record_type = partial(FaceRecords, presence=labels.checked_presence(presence), zoom=zoom)
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
         self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")
         self.intensities = presence is None and all(name in ACTION_UNITS for name in self.attributes)

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from datamodules.drawn.drawing import draw
-from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, complete
+from datamodules.drawn.identity import ACTION_UNITS, ATTRIBUTES, EXCLUSIVE, HABITS, Identity, complete
 from datamodules.labels import OPENFACE_UNITS
 from datamodules.synthetic import FREQUENCIES, SyntheticFaces, sample_labels
 
@@ -61,6 +63,33 @@ def test_a_row_is_its_person_with_its_label():
         records.identity(8)
 
 
+@pytest.mark.parametrize("row", range(4))
+def test_nearer_faces_are_a_part_of_larger_pictures(row):
+    """Twice as near, at 128 px, is a part of the picture at 256 px: that around the upper lip."""
+    far, near = (faces(image_size=side, zoom=zoom).records("val") for side, zoom in ((256, 1), (128, 2)))
+    assert (far.labels == near.labels).all()
+    person = far.identity(row)
+    lip = 0.3 * person.scale
+    x, y = person.shift_x - lip * math.sin(person.tilt), person.shift_y + lip * math.cos(person.tilt)  # of -1 to 1
+    left, top = round(64 * (x + 1)), round(64 * (y + 1))
+    part, whole = far.read(row)[top : top + 128, left : left + 128].astype(float), near.read(row).astype(float)
+    middle = slice(32, 96)  # the face; the ground behind it is the same at every zoom
+    part, whole = part - part[middle, middle].mean((0, 1)), whole - whole[middle, middle].mean((0, 1))  # light aside
+    right, aside = (np.abs(whole - np.roll(part, step, 1))[middle, middle].mean() for step in (0, 4))
+    assert right < 8 and right < aside / 2
+
+
+def test_a_face_is_as_near_as_it_was_unless_asked():
+    person = faces().records("val").identity(0)
+    assert person == Identity.sample(0, faces().records("val").first) == person.nearer(1)
+
+
+@pytest.mark.parametrize("zoom", [0.9, 2.1, float("nan")])
+def test_a_zoom_out_of_range_is_refused(zoom):
+    with pytest.raises(ValueError, match="zoom must lie in"):
+        faces(zoom=zoom)
+
+
 def test_the_fingerprint_follows_the_settings():
     prints = [
         faces(**settings).records("val").fingerprint()
@@ -70,6 +99,7 @@ def test_the_fingerprint_follows_the_settings():
             {"image_size": 48},
             {"val_size": 9},
             {"attributes": ["Smiling", "Male"]},
+            {"zoom": 1.5},
         )
     ]
     assert len(set(prints)) == len(prints)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 
 import numpy as np
@@ -44,6 +44,7 @@ HABITS: dict[str, tuple[str, float, float]] = {
 SHAVEN = {"No_Beard": 1.0, "Goatee": 0.0, "Mustache": 0.0, "Sideburns": 0.0}
 UNPAINTED = {"Wearing_Lipstick": 0.0, "Heavy_Makeup": 0.0}
 ATTRIBUTES = (*HABITS, *ACTION_UNITS)
+UPPER_LIP = 0.3  # how far below the eyes it is, in the drawing's unit frame
 # At most one of each can be drawn. None of them: red hair; the hairline of the haircut; a short full beard.
 EXCLUSIVE = (*labels.EXCLUSIVE, *(pair for pair in labels.CONFLICTS if set(pair) <= set(HABITS)))
 
@@ -124,6 +125,16 @@ class Identity:
         low, high, whole = _ranges()
         drawn = low + (high - low) * person_stream(seed, index, 0).random(len(low))
         return cls(*[int(value) if is_whole else value for value, is_whole in zip(drawn.tolist(), whole, strict=True)])
+
+    def nearer(self, zoom: float) -> Identity:
+        """The same person ``zoom`` times as large; what is between nose and mouth stays where it is."""
+        away = (zoom - 1) * self.scale * UPPER_LIP
+        return replace(
+            self,
+            shift_x=self.shift_x + away * math.sin(self.tilt),
+            shift_y=self.shift_y - away * math.cos(self.tilt),
+            scale=self.scale * zoom,
+        )
 
 
 @cache
