@@ -134,15 +134,15 @@ class Translator(LightningModule, ABC):
         return float(self.hparams[name])
 
     def lr_scale(self, step: int) -> float:
-        """Factor on the learning rate: 1, falling linearly to ``final`` over the phase's last ``decay`` iterations."""
+        """Factor on the learning rate: the phase's ``rate``, which falls over its last iterations to ``final``."""
         phase, start = self._phase_at(step)
         if not phase.decay:
-            return 1.0
+            return phase.rate
         fallen = max(0, step - (start + phase.steps - phase.decay))  # iterations into the decay
         if phase.stairs:
             stair = phase.decay // phase.stairs
             fallen = fallen // stair * stair
-        return phase.final + (1 - phase.final) * (1 - fallen / phase.decay)
+        return phase.rate * (phase.final + (1 - phase.final) * (1 - fallen / phase.decay))
 
     # ------------------------------------------------------------------------------------------ the game
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -46,8 +47,9 @@ class Phase:
     Args:
         steps: iterations; one iteration is one batch, that is one discriminator update.
         name: read as ``self.phase.name`` by a model whose forward changes with it.
+        rate: factor on the learning rate, throughout; above 0.
         decay: over the last ``decay`` iterations the learning rate falls linearly.
-        final: the share of the learning rate that it falls to, in [0, 1].
+        final: the share of the phase's learning rate that it falls to, in [0, 1].
         stairs: equal stretches of the decay, in each of which the rate stays what it is at their start: what authors'
             code does that lowers it once an epoch. 0 lets it fall with every iteration.
         learns: dotted module names that are trained; the rest is frozen (no gradient, eval mode).
@@ -55,6 +57,7 @@ class Phase:
 
     steps: int
     name: str = ""
+    rate: float = 1.0
     decay: int = 0
     final: float = 0.0
     stairs: int = 0
@@ -64,6 +67,8 @@ class Phase:
         object.__setattr__(self, "learns", tuple(self.learns))
         if self.steps < 1:
             raise ValueError(f"phase {self.name!r}: steps must be at least 1, got {self.steps}")
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"phase {self.name!r}: rate must be above 0, a factor on lr, got {self.rate}")
         if not 0 <= self.decay <= self.steps:
             raise ValueError(f"phase {self.name!r}: decay must lie in 0..{self.steps} (its steps), got {self.decay}")
         if not 0 <= self.final <= 1:

@@ -464,6 +464,8 @@ def test_impossible_settings_are_refused(settings, sentence):
         ({"steps": 5, "decay": 6}, r"0\.\.5"),
         ({"steps": 5, "final": 1.5}, r"0\.\.1 of"),
         ({"steps": 5, "final": 0.5}, "needs a decay"),
+        ({"steps": 5, "rate": 0.0}, "rate must be above 0"),
+        ({"steps": 5, "rate": float("inf")}, "rate must be above 0"),
     ],
 )
 def test_impossible_phases_are_refused(settings, sentence):
@@ -493,6 +495,14 @@ def test_on_stairs_the_rate_is_lowered_at_equal_intervals(tmp_path):
     seen = Snapshots()
     fit(Tiny(lr=0.9, phases=[Phase(2), Phase(8, decay=6, stairs=3)]), tmp_path, callbacks=[seen])
     assert seen.rates == pytest.approx([0.9] * 6 + [0.6] * 2 + [0.3] * 2)
+
+
+def test_a_phase_may_have_a_rate_of_its_own(tmp_path):
+    """As an exact factor on the model's, from which its decay starts."""
+    seen = Snapshots()
+    phases = [Phase(2), Phase(2, rate=0.25), Phase(4, rate=0.5, decay=4, final=0.5)]
+    fit(Tiny(lr=0.8, phases=phases), tmp_path, callbacks=[seen])
+    assert seen.rates == pytest.approx([0.8, 0.8, 0.2, 0.2, 0.4, 0.35, 0.3, 0.25])
 
 
 def test_stairs_lead_from_the_full_rate_towards_the_final_one():
