@@ -2,7 +2,7 @@
 
 python experiments/studies.py circularity RUN JUDGE    ADSPM, fig. 3: does the motion alone turn squares into circles?
 python experiments/studies.py strips RUN JUDGE         GANimation, sect. 6.1: does a unit grow as it is asked to?
-python experiments/studies.py sharpness RUN            ADSPM, sect. 3.3: what does a higher stage add?
+python experiments/studies.py sharpness RUN [JUDGE]    ADSPM, sect. 3.3: what does a higher stage add?
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 from torch.nn import functional
 
 from datamodules.recipes import class_of, data_section
 from metrics import AttributeClassifier
+from metrics.attributes import correct
 from metrics.functional import circularity, coverage, l1, share_inside, ssim
 from translators import Target, Translator
 from translators.animation import pictures, save_gif, strip, sweep
@@ -150,34 +152,54 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
     ``detail`` is the mean absolute Laplacian and ``detail_error`` the mean absolute error of the Laplacian, both in
     units of the true picture's mean. A blurred picture has little detail, and an error up to 1. Noise has much detail,
     and an error above 1: sharper is who has the less error.
+
+    ``before`` is what the run that this one started from makes of the same pictures, at its own resolution: what the
+    lower stage has learnt since is the difference between ``low`` and ``before``. A judge, if there is one, says
+    whether the edited attribute is seen.
     """
-    model = Translator.load(str(run))
+    model, before = Translator.load(str(run)), _start_of(run)
     if model.hparams.get("stage", 1) == 1:
         raise SystemExit(f"{run} is of one resolution: this study compares the stages of ADSPM-256 or ADSPM-512")
     data = data_of(run)
+    classifier = None if judge is None else _judge(judge, data)
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
-        edits = data.edits(batch["label"])
-        for label in edits.unbind(1):
+        for attribute, label in enumerate(data.edits(batch["label"]).unbind(1)):
             rows = (label != batch["label"]).any(1)
             if not rows.any():
                 continue
-            translation = model(batch["image"][rows], Target(label=label[rows]))
-            truth, _ = data.counterfactual("test", batch["index"][rows], label[rows])
-            enlarged = functional.interpolate(
-                translation.extras["low"], truth.shape[2:], mode="bicubic", align_corners=True
-            ).clamp(-1, 1)
-            for name, image in (("high", translation.image), ("low_enlarged", enlarged)):
-                there = laplacian(truth).abs().mean((1, 2, 3))
-                figures[f"detail/{name}"].append(laplacian(image).abs().mean((1, 2, 3)) / there)
-                figures[f"detail_error/{name}"].append(
-                    (laplacian(image) - laplacian(truth)).abs().mean((1, 2, 3)) / there
-                )
-                figures[f"l1/{name}"].append(l1(image, truth))
-                figures[f"ssim/{name}"].append(ssim(image, truth))
-            figures["l1/copied"].append(l1(batch["image"][rows], truth))
+            image, wanted = batch["image"][rows], label[rows]
+            translation = model(image, Target(label=wanted))
+            truth, _ = data.counterfactual("test", batch["index"][rows], wanted)
+            shown = {"copied": image, "high": translation.image, "low": enlarged(translation.extras["low"], truth)}
+            if before is not None:
+                side = before.hparams["image_size"]
+                shrunk = functional.interpolate(image, (side, side), mode="bilinear", align_corners=True)
+                shown["before"] = enlarged(before(shrunk, Target(label=wanted)).image, truth)
+            there = laplacian(truth).abs().mean((1, 2, 3))
+            for name, picture in shown.items():
+                bent = laplacian(picture)
+                figures[f"detail/{name}"].append(bent.abs().mean((1, 2, 3)) / there)
+                figures[f"detail_error/{name}"].append((bent - laplacian(truth)).abs().mean((1, 2, 3)) / there)
+                figures[f"l1/{name}"].append(l1(picture, truth))
+                figures[f"ssim/{name}"].append(ssim(picture, truth))
+                if classifier is not None:
+                    right = correct(classifier.predict(picture), wanted, data.one_hot)
+                    figures[f"accuracy/{name}"].append(right[:, 0 if data.one_hot else attribute].float())
     edits = len(torch.cat(figures["l1/copied"]))
     return {"edits": edits, **{name: float(torch.cat(values).mean()) for name, values in figures.items()}}
+
+
+def _start_of(run: Path) -> Translator | None:
+    """The translator that a run began with, if it is still there."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    start = config.get("model", {}).get("init_args", {}).get("start")
+    return Translator.load(start) if start and Path(start).exists() else None
+
+
+def enlarged(image: Tensor, like: Tensor) -> Tensor:
+    """(B, 3, h, w) to the size of (B, 3, H, W), cubic."""
+    return functional.interpolate(image, like.shape[2:], mode="bicubic", align_corners=True).clamp(-1, 1)
 
 
 def laplacian(image: Tensor) -> Tensor:

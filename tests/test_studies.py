@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from torch.nn import functional
 
 from datamodules import Shapes, SyntheticFaces
 from metrics import AttributeClassifier
@@ -137,7 +138,8 @@ def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
 
 def test_a_stage_that_adds_nothing_is_as_sharp_as_the_picture_it_copies(tmp_path, monkeypatch):
     run, data = run_of(tmp_path, copying(2, 64), Shapes, image_size=64)
-    found = study(monkeypatch, "sharpness", run)
+    path, judge = judge_of(tmp_path, ["circle"])
+    found = study(monkeypatch, "sharpness", run, path)
     batch = pictures_of(data)
     truth, _ = data.counterfactual("test", batch["index"], 1 - batch["label"])
     expected = l1(batch["image"], truth).mean().item()
@@ -148,4 +150,24 @@ def test_a_stage_that_adds_nothing_is_as_sharp_as_the_picture_it_copies(tmp_path
     assert found["detail/high"] == pytest.approx((details[0] / details[1]).mean().item(), rel=1e-3)
     assert found["detail_error/high"] == pytest.approx((details[2] / details[1]).mean().item(), rel=1e-3)
     assert found["edits"] == IMAGES
-    assert found["detail/low_enlarged"] < found["detail/high"]
+    assert found["detail/low"] < found["detail/high"]
+    right = ((judge.predict(batch["image"]) > 0.5) == batch["label"].bool()).float().mean().item()
+    assert found["accuracy/copied"] == pytest.approx(1 - right)
+    assert "l1/before" not in found
+
+
+def test_a_stage_is_measured_beside_the_run_that_it_started_from(tmp_path, monkeypatch):
+    """Which copies at half the size: all that is lost is what enlarging loses. Without a judge there is no accuracy."""
+    lower, _ = run_of(tmp_path / "lower", copying(1, 32), Shapes, image_size=32)
+    run, data = run_of(tmp_path / "upper", copying(2, 64), Shapes, image_size=64)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"model": {"init_args": {"start": str(lower)}}}))
+    found = study(monkeypatch, "sharpness", run)
+    batch = pictures_of(data)
+    halved = functional.interpolate(batch["image"], (32, 32), mode="bilinear", align_corners=True)
+    blurred = functional.interpolate(halved, (64, 64), mode="bicubic", align_corners=True).clamp(-1, 1)
+    truth, _ = data.counterfactual("test", batch["index"], 1 - batch["label"])
+    expected = l1(blurred, truth).mean().item()
+    assert found["l1/before"] == found["l1/low"] == pytest.approx(expected, rel=1e-4)
+    assert found["detail/before"] < found["detail/high"]
+    assert not any(name.startswith("accuracy") for name in found)
