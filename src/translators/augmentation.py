@@ -9,14 +9,16 @@ BRIGHTNESS = 0.25  # added, at most; black and white are 2 apart
 CONTRAST = 0.5  # of the picture's own, more or less at most
 SHIFT = 1 / 16  # of the side, at most, in each direction
 SCALE = 0.15  # larger or smaller at most, in each direction by itself
+BLUR = 3 / 64  # of the side, at most, by which the triangle that a pixel is averaged over is wider on either hand
 
 
 def augment(images: Tensor) -> Tensor:
-    """Another light, place and size for each image, differentiably (Zhao et al., NeurIPS 2020, "DiffAugment").
+    """Another light, place, size and focus for each image, differentiably (Zhao et al., NeurIPS 2020, "DiffAugment").
 
     Shown real and generated images alike in this way, and in the generator's loss too, a discriminator can neither
     learn its pictures by heart nor be pleased by a faint pattern in the right place; and the generator is not told to
-    make such pictures, as augmented data would tell it.
+    make such pictures, as augmented data would tell it. Out of focus a pattern of fine stripes is gone, so that what is
+    to please must have a shape.
 
     Args:
         images: (B, 3, H, W) in [-1, 1].
@@ -27,22 +29,23 @@ def augment(images: Tensor) -> Tensor:
     """
     with torch.autocast(images.device.type, enabled=False):  # half a pixel matters
         images = images.to(torch.promote_types(images.dtype, torch.float32))
-        brightness, contrast, across, down, wide, high = _uniform(6, len(images), like=images)
+        brightness, contrast, across, down, wide, high, focus = _uniform(7, len(images), like=images)
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = (images - mean) * (1 + CONTRAST * contrast[:, None, None, None]) + mean
         images = images + BRIGHTNESS * brightness[:, None, None, None]
-        rows = _resampling(images.shape[2], SHIFT * down, 1 + SCALE * high)
-        columns = _resampling(images.shape[3], SHIFT * across, 1 + SCALE * wide)
+        rows = _resampling(images.shape[2], SHIFT * down, 1 + SCALE * high, BLUR * focus.abs())
+        columns = _resampling(images.shape[3], SHIFT * across, 1 + SCALE * wide, BLUR * focus.abs())
         return rows @ images @ columns.mT
 
 
-def _resampling(side: int, shift: Tensor, scale: Tensor) -> Tensor:
+def _resampling(side: int, shift: Tensor, scale: Tensor, blur: Tensor) -> Tensor:
     """Linear interpolation along one axis as a matrix: unlike a sampling grid's, its gradient is the same on every run.
 
     Args:
         side: S, pixels.
         shift: (B,), in sides, of the place that a pixel is taken from.
         scale: (B,), of its distance from the centre.
+        blur: (B,), in sides, how much farther than one pixel the triangle of weights reaches; 0 interpolates.
 
     Returns:
         (B, 1, S, S); a row holds the weights of the pixels that make up the new one.
@@ -52,7 +55,8 @@ def _resampling(side: int, shift: Tensor, scale: Tensor) -> Tensor:
     source = (pixels - centre) * scale[:, None] + centre + side * shift[:, None]
     source = torch.where(source < -0.5, -1 - source, source)  # mirrored at the edge of the first pixel
     source = torch.where(source > side - 0.5, 2 * side - 1 - source, source).clamp(0, side - 1)  # and of the last
-    return (1 - (source[:, :, None] - pixels).abs()).clamp(min=0)[:, None]
+    weights = (1 - (source[:, :, None] - pixels).abs() / (1 + side * blur[:, None, None])).clamp(min=0)
+    return (weights / weights.sum(dim=2, keepdim=True))[:, None]
 
 
 def _uniform(*shape: int, like: Tensor) -> Tensor:

@@ -15,15 +15,14 @@ def images(count=4, size=32):
 
 def still(monkeypatch, *moving):
     """Leave only the named changes in force."""
-    for name in {"BRIGHTNESS", "CONTRAST", "SHIFT", "SCALE"} - set(moving):
+    for name in {"BRIGHTNESS", "CONTRAST", "SHIFT", "SCALE", "BLUR"} - set(moving):
         monkeypatch.setattr(augmentation, name, 0.0)
 
 
-def drawn(monkeypatch, *values):
-    """Let the six draws (brightness, contrast, across, down, wide, high) be these, for every image."""
-    monkeypatch.setattr(
-        augmentation, "_uniform", lambda *shape, like: torch.tensor(values)[:, None].expand(6, shape[1]).to(like)
-    )
+def drawn(monkeypatch, *values, focus=0.0):
+    """Let the draws (brightness, contrast, across, down, wide, high, focus) be these, for every image."""
+    draws = torch.tensor([*values, focus])
+    monkeypatch.setattr(augmentation, "_uniform", lambda *shape, like: draws[:, None].expand(7, shape[1]).to(like))
 
 
 def test_with_nothing_to_change_the_pictures_stay(monkeypatch):
@@ -56,6 +55,25 @@ def test_the_scale_is_that_of_torchvision(monkeypatch):
         images(), angle=0, translate=[0, 0], scale=1 / 0.85, shear=[0], interpolation=InterpolationMode.BILINEAR
     )
     torch.testing.assert_close(augment(images()), larger, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("focus", [1.0, -1.0])
+def test_out_of_focus_a_pixel_is_a_triangle_of_its_neighbours(monkeypatch, focus):
+    """Three sixty-fourths of 32 pixels make a triangle that reaches 2.5 instead of 1: a plain convolution."""
+    still(monkeypatch, "BLUR")
+    drawn(monkeypatch, *[0.0] * 6, focus=focus)
+    line = torch.tensor([0.2, 0.6, 1.0, 0.6, 0.2]) / 2.6
+    kernel = torch.outer(line, line).expand(3, 1, 5, 5)
+    inside = (..., slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(augment(images())[inside], functional.conv2d(images(), kernel, groups=3))
+
+
+def test_out_of_focus_stripes_are_gone_and_flat_pictures_stay(monkeypatch):
+    still(monkeypatch, "BLUR")
+    drawn(monkeypatch, *[0.0] * 6, focus=1.0)
+    stripes = torch.tensor([1.0, -1.0]).repeat(16).expand(1, 3, 32, 32)
+    assert augment(stripes)[..., 2:-2].abs().max() < 0.1
+    torch.testing.assert_close(augment(torch.full_like(stripes, 0.3)), torch.full_like(stripes, 0.3))
 
 
 def test_what_comes_in_from_outside_is_mirrored(monkeypatch):
