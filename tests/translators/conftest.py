@@ -53,7 +53,7 @@ def begin(folder: Path, devices: int, workers: int) -> subprocess.Popen:
         return subprocess.Popen(line, env=environment(), stdout=output, stderr=output, start_new_session=True)
 
 
-def appears(file: Path, process: subprocess.Popen, patience: float = 120) -> bool:
+def appears(file: Path, process: subprocess.Popen, patience: float = 90) -> bool:
     """Whether the file is there in so many seconds; its process must not end before."""
     end = time.monotonic() + patience
     while not file.exists() and time.monotonic() < end:
@@ -74,23 +74,42 @@ def kill(process: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="session")
-def pair(killed) -> Path:
-    """The folder in which two processes have left what they found (`pair.py`)."""
+def pair(killed, tmp_path_factory) -> Path:
+    """The folder in which two processes have left what they found (`pair.py`), beside the runs that were killed.
+
+    They fork workers, too, and are begun anew for the same reason, in a copy of those runs.
+    """
+    for name in ("pair", "pair-anew"):
+        folder = tmp_path_factory.getbasetemp() / name
+        shutil.copytree(killed, folder)
+        if together(folder):
+            return folder
+        warnings.warn(f"two processes stood still and are begun anew:\n{said(folder)}", stacklevel=1)
+    raise AssertionError(said(folder))
+
+
+def together(folder: Path, patience: float = 130) -> bool:
+    """Whether two processes of `pair.py` end in so many seconds; neither may fail."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
     running = []
     for rank in ("0", "1"):
-        output = (killed / f"pair-{rank}.txt").open("w")
-        line, there = [sys.executable, str(PAIR), str(killed)], {**environment(), **where, "LOCAL_RANK": rank}
-        running.append(subprocess.Popen(line, env=there, stdout=output, stderr=output, start_new_session=True))
-    end = time.monotonic() + 200
+        line, there = [sys.executable, str(PAIR), str(folder)], {**environment(), **where, "LOCAL_RANK": rank}
+        with (folder / f"pair-{rank}.txt").open("w") as output:
+            running.append(subprocess.Popen(line, env=there, stdout=output, stderr=output, start_new_session=True))
+    end = time.monotonic() + patience
     try:
-        for rank, process in enumerate(running):
-            status = process.wait(timeout=end - time.monotonic())
-            assert status == 0, (killed / f"pair-{rank}.txt").read_text()[-5000:]
+        for process in running:
+            assert process.wait(timeout=max(end - time.monotonic(), 0)) == 0, said(folder)
+    except subprocess.TimeoutExpired:
+        return False
     finally:
         for process in running:
             kill(process)
-    return killed
+    return True
+
+
+def said(folder: Path) -> str:
+    return "\n".join((folder / f"pair-{rank}.txt").read_text()[-5000:] for rank in (0, 1))
