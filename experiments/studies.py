@@ -153,8 +153,8 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
     units of the true picture's mean. A blurred picture has little detail, and an error up to 1. Noise has much detail,
     and an error above 1: sharper is who has the less error.
 
-    ``before`` is what the run that this one started from makes of the same pictures, at its own resolution: what the
-    lower stage has learnt since is the difference between ``low`` and ``before``. A judge, if there is one, says
+    ``low`` is what the first stage makes of them, and ``before`` what the first stage of the run that this one started
+    from made of them: the difference is what it has learnt since. A judge, if there is one, says
     whether the edited attribute is seen.
     """
     model, before = Translator.load(str(run)), _start_of(run)
@@ -175,7 +175,8 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
             if before is not None:
                 side = before.hparams["image_size"]
                 shrunk = functional.interpolate(image, (side, side), mode="bilinear", align_corners=True)
-                shown["before"] = enlarged(before(shrunk, Target(label=wanted)).image, truth)
+                then = before(shrunk, Target(label=wanted))
+                shown["before"] = enlarged(then.extras.get("low", then.image), truth)
             there = laplacian(truth).abs().mean((1, 2, 3))
             for name, picture in shown.items():
                 bent = laplacian(picture)

@@ -156,18 +156,26 @@ def test_a_stage_that_adds_nothing_is_as_sharp_as_the_picture_it_copies(tmp_path
     assert "l1/before" not in found
 
 
-def test_a_stage_is_measured_beside_the_run_that_it_started_from(tmp_path, monkeypatch):
-    """Which copies at half the size: all that is lost is what enlarging loses. Without a judge there is no accuracy."""
-    lower, _ = run_of(tmp_path / "lower", copying(1, 32), Shapes, image_size=32)
-    run, data = run_of(tmp_path / "upper", copying(2, 64), Shapes, image_size=64)
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_stage_is_measured_beside_the_run_that_it_started_from(stage, tmp_path, monkeypatch):
+    """First stage beside first stage: an untrained one, and one that copies. Without a judge there is no accuracy."""
+    torch.manual_seed(0)
+    untrained = ADSPM(["circle"], stage=stage - 1, image_size=32, refine_blocks=1, **SIZES).eval()
+    lower, _ = run_of(tmp_path / "lower", untrained, Shapes, image_size=32)
+    run, data = run_of(tmp_path / "upper", copying(stage, 64), Shapes, image_size=64)
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump(config | {"model": {"init_args": {"start": str(lower)}}}))
     found = study(monkeypatch, "sharpness", run)
     batch = pictures_of(data)
-    halved = functional.interpolate(batch["image"], (32, 32), mode="bilinear", align_corners=True)
-    blurred = functional.interpolate(halved, (64, 64), mode="bicubic", align_corners=True).clamp(-1, 1)
-    truth, _ = data.counterfactual("test", batch["index"], 1 - batch["label"])
-    expected = l1(blurred, truth).mean().item()
-    assert found["l1/before"] == found["l1/low"] == pytest.approx(expected, rel=1e-4)
-    assert found["detail/before"] < found["detail/high"]
+    wanted = 1 - batch["label"]
+    truth, _ = data.counterfactual("test", batch["index"], wanted)
+    halved, least = (
+        functional.interpolate(batch["image"], (side, side), mode="bilinear", align_corners=True)
+        for side in (32, 64 >> (stage - 1))
+    )
+    with torch.no_grad():
+        scenes = untrained.generator["image"](halved, wanted)
+    for name, picture in (("before", scenes[0].output), ("low", least)):
+        shown = functional.interpolate(picture, (64, 64), mode="bicubic", align_corners=True).clamp(-1, 1)
+        assert found[f"l1/{name}"] == pytest.approx(l1(shown, truth).mean().item(), rel=1e-4)
     assert not any(name.startswith("accuracy") for name in found)

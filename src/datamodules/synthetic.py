@@ -106,8 +106,8 @@ class SyntheticFaces(DrawnEdits):
         attributes: names for the label, from ``datamodules.drawn.ATTRIBUTES``: CelebA's, 0 or 1, and action units
             (``AU12``), in [0, 1]; ``intensities`` if it is these alone. None: three hair colours, Eyeglasses, Smiling.
         presence: for models of 0 or 1, action units from this value in (0, 1] up are drawn and labelled 1, others 0.
-        zoom: how near, from 1, head and shoulders, to 2; 1.7 fills the picture with the face, and its features are
-            1.7 times as many pixels wide.
+        zoom: how near, from 1, head and shoulders, to 2, eyes, nose and mouth; from about 1.4 on chins and ears may lie
+            outside. What is seen is so many times as many pixels wide.
         **drawn: of ``DrawnData`` (sizes, ``population``) and ``ImageDataModule``.
     Raises:
         ValueError: on an unknown or repeated attribute, or a size out of range.
@@ -118,7 +118,7 @@ class SyntheticFaces(DrawnEdits):
     ) -> None:
         super().__init__(**drawn)
         if not 1 <= zoom <= 2:
-            raise ValueError(f"zoom must lie in 1..2, got {zoom}: the whole face is in the picture up to 2")
+            raise ValueError(f"zoom must lie in 1..2, got {zoom}: any nearer, mouths and brows lie outside")
         self.record_type = partial(FaceRecords, presence=labels.checked_presence(presence), zoom=zoom)
         default = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "Smiling")
         self.attributes = chosen(default if attributes is None else attributes, ATTRIBUTES, "attribute")

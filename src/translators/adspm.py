@@ -17,7 +17,15 @@ from torch.nn import functional
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
+from translators.checks import (
+    check_binary,
+    check_finite,
+    check_image,
+    check_known,
+    check_label,
+    check_least,
+    check_one_hot,
+)
 from translators.layers import (
     AttributeDiscriminator,
     ResidualBlock,
@@ -258,6 +266,8 @@ class ADSPM(Translator):
             project for short trainings, in which the framework's smaller ones learn attributes late or never.
         augment: show the discriminators every image in another light, place and size; an addition of this project for
             small data (`translators.augmentation`).
+        blur: with `augment`, show the lowest discriminator images out of focus, too, by up to this share of the side,
+            or a short training paints fine stripes that please its classifier. Those above see what their stage adds.
         lambda_cls: weight of the attribute terms (L_cr). On labels that are not one-hot these are sums over the
             attributes.
         lambda_motion: weight of the motion classifier's term (L_cw).
@@ -299,6 +309,7 @@ class ADSPM(Translator):
         zero_init: bool = False,
         he_init: bool = False,
         augment: bool = False,
+        blur: float = 0.0,
         lambda_cls: float = 1.0,
         lambda_motion: float = 0.5,
         lambda_mask: float = 1.0,
@@ -317,7 +328,7 @@ class ADSPM(Translator):
         check_known("hr_residual", hr_residual, ("code", "paper"))
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
         check_least(1, blocks=blocks, refine_blocks=refine_blocks, image_size=image_size)
-        check_least(0, low_weight=low_weight)
+        check_least(0, low_weight=low_weight, blur=blur)
         if not 0 < max_motion <= 1:
             raise ValueError(f"max_motion is a fraction of the image's side, above 0 and up to 1, got {max_motion}")
         lowest = image_size >> (stage - 1)
@@ -371,6 +382,7 @@ class ADSPM(Translator):
             ValueError: if image or label is anything else.
         """
         label = self._checked(image, target)
+        check_finite(strength=strength)
         return self._translation(self.generator["image"](image, label, strength))
 
     def combine(
@@ -395,11 +407,14 @@ class ADSPM(Translator):
         assert isinstance(generator, Generator)
         if not generator.moves:
             raise ValueError("combine adds motions, and a model with ablation=No_M has none: take translate")
+        if refine and not generator.refines:
+            raise ValueError("a model with ablation=No_R paints nothing: combine without refine")
         if len(labels) == 0 or isinstance(labels, Tensor):
             raise ValueError("combine needs at least one label, whose motion to take: give a list of (B, K) labels")
         factors = [1.0] * len(labels) if weights is None else list(weights)
         if len(factors) != len(labels):
             raise ValueError(f"combine needs a weight for each label: got {len(labels)} labels, {len(factors)} weights")
+        check_finite(**{f"weight {place}": factor for place, factor in enumerate(factors, start=1)})
         wanted = [self._checked(image, Target(label=label)) for label in labels]
         images = generator.pyramid(image)
         fields = [generator.fields(images[0], label) for label in wanted]
@@ -433,7 +448,9 @@ class ADSPM(Translator):
         above = self.hparams["stage"] - 1
         check_image("ADSPM", image, multiple=4 << above, least=8 << above)
         if above and image.shape[-1] != image.shape[-2]:
-            raise ValueError(f"stages 2 and 3 of ADSPM take square images, got {tuple(image.shape)}")
+            raise ValueError(
+                f"stages 2 and 3 of ADSPM take square images, got {tuple(image.shape)}: crop or resize them"
+            )
         label = check_label(target.label, len(image), self.attributes)
         check_binary(label)
         if self.hparams["one_hot"]:
@@ -510,8 +527,11 @@ class ADSPM(Translator):
         return [*([fake, resized(top, fake.shape[-1])] for fake in lower), [top]]
 
     def _shown(self, images: Tensor) -> Tensor:
-        """What a discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images
+        """What the discriminator of their resolution sees of them."""
+        if not self.hparams["augment"]:
+            return images
+        lowest = self.hparams["image_size"] >> (self.hparams["stage"] - 1)
+        return augmented(images, self.hparams["blur"] if images.shape[-1] == lowest else 0.0)
 
     # ------------------------------------------------------------------------------------------ stages
 

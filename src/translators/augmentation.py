@@ -9,32 +9,35 @@ BRIGHTNESS = 0.25  # added, at most; black and white are 2 apart
 CONTRAST = 0.5  # of the picture's own, more or less at most
 SHIFT = 1 / 16  # of the side, at most, in each direction
 SCALE = 0.15  # larger or smaller at most, in each direction by itself
-BLUR = 3 / 64  # of the side, at most, by which the triangle that a pixel is averaged over is wider on either hand
 
 
-def augment(images: Tensor) -> Tensor:
-    """Another light, place, size and focus for each image, differentiably (Zhao et al., NeurIPS 2020, "DiffAugment").
+def augment(images: Tensor, blur: float = 0.0) -> Tensor:
+    """Another light, place and size for each image, differentiably (Zhao et al., NeurIPS 2020, "DiffAugment").
 
     Shown real and generated images alike in this way, and in the generator's loss too, a discriminator can neither
     learn its pictures by heart nor be pleased by a faint pattern in the right place; and the generator is not told to
     make such pictures, as augmented data would tell it. Out of focus a pattern of fine stripes is gone, so that what is
-    to please must have a shape.
+    to please must have a shape; but so is fine detail.
 
     Args:
         images: (B, 3, H, W) in [-1, 1].
+        blur: show them out of focus, too: in place of interpolating between two pixels average over a triangle, whose
+            half-width is from one pixel, uniformly, to so large a share of the side more.
 
     Returns:
-        (B, 3, H, W), float32 for halves, some beyond [-1, 1]; what lies outside the image is mirrored at its border.
+        (B, 3, H, W), float32 for halves, some beyond [-1, 1]; a pixel from outside the image is mirrored at its border,
+        and what a blurred one would reach beyond it does not count.
         The randomness is torch's global one.
     """
     with torch.autocast(images.device.type, enabled=False):  # half a pixel matters
         images = images.to(torch.promote_types(images.dtype, torch.float32))
-        brightness, contrast, across, down, wide, high, focus = _uniform(7, len(images), like=images)
+        brightness, contrast, across, down, wide, high = _uniform(6, len(images), like=images)
+        width = blur * (_uniform(len(images), like=images).abs() if blur else torch.zeros_like(high))
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = (images - mean) * (1 + CONTRAST * contrast[:, None, None, None]) + mean
         images = images + BRIGHTNESS * brightness[:, None, None, None]
-        rows = _resampling(images.shape[2], SHIFT * down, 1 + SCALE * high, BLUR * focus.abs())
-        columns = _resampling(images.shape[3], SHIFT * across, 1 + SCALE * wide, BLUR * focus.abs())
+        rows = _resampling(images.shape[2], SHIFT * down, 1 + SCALE * high, width)
+        columns = _resampling(images.shape[3], SHIFT * across, 1 + SCALE * wide, width)
         return rows @ images @ columns.mT
 
 

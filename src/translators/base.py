@@ -278,7 +278,7 @@ class Translator(LightningModule, ABC):
         checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": other.hparams}
         _check_kind(self, type(other).__name__)
         _check_fit(self, checkpoint)
-        _check_same(self, checkpoint, self.bound_to_weights)
+        _check_same(self, checkpoint, ("one_hot", *self.bound_to_weights))
         self.load_state_dict(other.state_dict())
 
     def configure_optimizers(self) -> list[Optimizer]:

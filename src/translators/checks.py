@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor
@@ -19,6 +20,13 @@ def check_least(least: int, **settings: float) -> None:
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value:g}")
+
+
+def check_finite(**settings: float) -> None:
+    """Raise a ValueError unless each of these is a finite number."""
+    for name, value in settings.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, such as 1, got {value:g}")
 
 
 def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) -> None:
@@ -60,7 +68,8 @@ def check_binary(label: Tensor) -> None:
 def check_one_hot(label: Tensor) -> None:
     """Raise a ValueError unless exactly one entry of each row of 0s and 1s is 1."""
     if (label.sum(1) != 1).any():
-        raise ValueError(f"of classes exactly one is 1, got {label[label.sum(1) != 1][0].int().tolist()}")
+        wrong = label[label.sum(1) != 1][0].int().tolist()
+        raise ValueError(f"of classes exactly one is 1, got {wrong}: give each label a single 1")
 
 
 def check_units(label: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.strategies import DDPStrategy
@@ -179,9 +181,7 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     if recipe is None or getattr(data, "parts", None):  # no judge tells the attributes of several datasets
         return []
     root = getattr(data, "root", None)
-    settings = {"DATA": recipe, "DATA_DIR": root}
-    if recipe == "folders":
-        settings["ARGS"] = f"--data.init_args.domains=[{','.join(data.attributes)}]"
+    settings = {"DATA": recipe, "DATA_DIR": root, "ARGS": " ".join(_chosen(folder, recipe, data))}
     same = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items() if value)
     family = "ganimation" if getattr(data, "intensities", False) else "stargan"
     if isinstance(model, Translator):
@@ -200,6 +200,26 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     if folder.parent.name != f"{longer}-{recipe}":
         return [("train for longer", f"make train MODEL={longer} {same} JUDGE={shlex.quote(judge)}")]
     return []
+
+
+def _chosen(folder: Path, recipe: str, data: Any) -> list[str]:
+    """Options by which a run's pictures or labels are others than its recipe's: whoever judges them must know them."""
+    if recipe == "folders":
+        return [f"--data.init_args.domains=[{','.join(data.attributes)}]"]
+    if not (folder / "config.yaml").exists():
+        return []
+    ours, usual = (
+        yaml.safe_load(path.read_text())["data"].get("init_args") or {}
+        for path in (folder / "config.yaml", Path(f"experiments/data/{recipe}.yaml"))
+    )
+    known = inspect.signature(type(data)).parameters
+    options = []
+    for name in ("attributes", "domains", "presence", "zoom"):
+        value = ours.get(name)
+        if value is not None and value != usual.get(name, known[name].default if name in known else None):
+            shown = f"[{','.join(value)}]" if isinstance(value, list) else value
+            options.append(f"--data.init_args.{name}={shown}")
+    return options
 
 
 def _sentence(error: BaseException) -> str:

@@ -68,7 +68,7 @@ class Phase:
         if self.steps < 1:
             raise ValueError(f"phase {self.name!r}: steps must be at least 1, got {self.steps}")
         if not 0 < self.rate < math.inf:
-            raise ValueError(f"phase {self.name!r}: rate must be above 0, a factor on lr, got {self.rate}")
+            raise ValueError(f"phase {self.name!r}: rate must be a finite factor on lr, above 0, got {self.rate}")
         if not 0 <= self.decay <= self.steps:
             raise ValueError(f"phase {self.name!r}: decay must lie in 0..{self.steps} (its steps), got {self.decay}")
         if not 0 <= self.final <= 1:

@@ -101,14 +101,14 @@ def together(folder: Path, patience: float = 130) -> bool:
             running.append(subprocess.Popen(line, env=there, stdout=output, stderr=output, start_new_session=True))
     end = time.monotonic() + patience
     try:
-        for process in running:
-            assert process.wait(timeout=max(end - time.monotonic(), 0)) == 0, said(folder)
-    except subprocess.TimeoutExpired:
-        return False
+        while any(process.poll() is None for process in running) and time.monotonic() < end:
+            assert all(process.poll() in (None, 0) for process in running), said(folder)
+            time.sleep(0.05)
+        assert all(process.poll() in (None, 0) for process in running), said(folder)
+        return all(process.poll() == 0 for process in running)
     finally:
         for process in running:
             kill(process)
-    return True
 
 
 def said(folder: Path) -> str:

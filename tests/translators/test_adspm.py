@@ -9,7 +9,7 @@ from datamodules.shapes import Shapes
 from plain import equal, instance_norm, plain_attribute_loss, plain_discriminator, plain_penalty
 from test_motion import plain_warp
 from tiny import ATTRIBUTES, Snapshots, TinyData, fit, make_batch, weights
-from translators import ADSPM, StarGAN, Translator
+from translators import ADSPM, StarGAN, Translator, augmentation
 from translators.adspm import Fields, Generator, MotionClassifier
 from translators.augmentation import augment
 from translators.layers import AttributeDiscriminator
@@ -218,6 +218,12 @@ def test_a_strength_of_zero_returns_the_image(stage, ablation):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("strength", [float("nan"), float("inf")])
+def test_a_strength_is_a_finite_number(strength):
+    with pytest.raises(ValueError, match="strength must be a finite number"):
+        small().translate(picture(), WANTED, strength=strength)
+
+
 def test_the_motion_grows_with_the_strength():
     model, image = small(stage=2), picture(32)
     whole = model.translate(image, WANTED)
@@ -335,6 +341,10 @@ def test_combining_needs_motions_labels_and_a_weight_for_each():
     image, label = picture(), WANTED.label
     with pytest.raises(ValueError, match="a model with ablation=No_M has none"):
         small(ablation="No_M").combine(image, [label])
+    with pytest.raises(ValueError, match="ablation=No_R paints nothing: combine without refine"):
+        small(ablation="No_R").combine(image, [label], refine=True)
+    with pytest.raises(ValueError, match="weight 2 must be a finite number, such as 1, got nan"):
+        small().combine(image, [label, label], weights=[1.0, float("nan")])
     with pytest.raises(ValueError, match="at least one label"):
         small().combine(image, [])
     with pytest.raises(ValueError, match=r"a list of \(B, K\) labels"):
@@ -582,6 +592,18 @@ def test_an_augmented_discriminator_sees_only_augmented_images():
     assert terms["rec"].item() == pytest.approx((image - back[0][0]).abs().mean().item(), rel=1e-6)
 
 
+@torch.no_grad()
+def test_the_lowest_discriminator_alone_sees_out_of_focus(monkeypatch):
+    """What a higher stage adds would be gone."""
+    for name in ("BRIGHTNESS", "CONTRAST", "SHIFT", "SCALE"):
+        monkeypatch.setattr(augmentation, name, 0.0)
+    model = small(stage=2, augment=True, blur=0.2)
+    low, high = (torch.tensor([1.0, -1.0]).repeat(side // 2).expand(4, 3, side, side) for side in (16, 32))
+    close(model._shown(high), high, atol=1e-5)
+    assert model._shown(low).abs().mean() < 0.8
+    close(small(stage=2, augment=True)._shown(low), low, atol=1e-5)
+
+
 # ------------------------------------------------------------------------------------------------ where gradients go
 
 
@@ -766,6 +788,7 @@ def test_a_stage_may_start_from_itself():
         (2, {"stage": 1, "blocks": 2}, "blocks 2, here 1"),
         (2, {"stage": 1, "refine_blocks": 2}, "refine_blocks 2, here 1"),
         (2, {"stage": 1, "depth": 3}, "depth 3, here 2"),
+        (2, {"stage": 1, "one_hot": True}, "trained with one_hot True, the model has False"),
         (2, {"stage": 1, "max_motion": 0.2}, "trained with max_motion 0.2, the model has 0.1"),
         (3, {"stage": 2, "hr_residual": "paper"}, "trained with hr_residual paper, the model has code"),
         (2, {"stage": 1, "ablation": "No_M"}, "ablation No_M, here None"),

@@ -15,14 +15,18 @@ def images(count=4, size=32):
 
 def still(monkeypatch, *moving):
     """Leave only the named changes in force."""
-    for name in {"BRIGHTNESS", "CONTRAST", "SHIFT", "SCALE", "BLUR"} - set(moving):
+    for name in {"BRIGHTNESS", "CONTRAST", "SHIFT", "SCALE"} - set(moving):
         monkeypatch.setattr(augmentation, name, 0.0)
 
 
 def drawn(monkeypatch, *values, focus=0.0):
     """Let the draws (brightness, contrast, across, down, wide, high, focus) be these, for every image."""
-    draws = torch.tensor([*values, focus])
-    monkeypatch.setattr(augmentation, "_uniform", lambda *shape, like: draws[:, None].expand(7, shape[1]).to(like))
+
+    def uniform(*shape, like):
+        drawn = torch.tensor(focus) if len(shape) == 1 else torch.tensor(values)[:, None]
+        return drawn.expand(shape).to(like)
+
+    monkeypatch.setattr(augmentation, "_uniform", uniform)
 
 
 def test_with_nothing_to_change_the_pictures_stay(monkeypatch):
@@ -59,21 +63,22 @@ def test_the_scale_is_that_of_torchvision(monkeypatch):
 
 @pytest.mark.parametrize("focus", [1.0, -1.0])
 def test_out_of_focus_a_pixel_is_a_triangle_of_its_neighbours(monkeypatch, focus):
-    """Three sixty-fourths of 32 pixels make a triangle that reaches 2.5 instead of 1: a plain convolution."""
-    still(monkeypatch, "BLUR")
+    """A sixteenth of 32 pixels is 2, so that the triangle reaches 3 pixels instead of 1: a plain convolution."""
+    still(monkeypatch)
     drawn(monkeypatch, *[0.0] * 6, focus=focus)
-    line = torch.tensor([0.2, 0.6, 1.0, 0.6, 0.2]) / 2.6
+    line = torch.tensor([1.0, 2, 3, 2, 1]) / 9
     kernel = torch.outer(line, line).expand(3, 1, 5, 5)
     inside = (..., slice(2, -2), slice(2, -2))
-    torch.testing.assert_close(augment(images())[inside], functional.conv2d(images(), kernel, groups=3))
+    torch.testing.assert_close(augment(images(), blur=1 / 16)[inside], functional.conv2d(images(), kernel, groups=3))
 
 
 def test_out_of_focus_stripes_are_gone_and_flat_pictures_stay(monkeypatch):
-    still(monkeypatch, "BLUR")
+    still(monkeypatch)
     drawn(monkeypatch, *[0.0] * 6, focus=1.0)
     stripes = torch.tensor([1.0, -1.0]).repeat(16).expand(1, 3, 32, 32)
-    assert augment(stripes)[..., 2:-2].abs().max() < 0.1
-    torch.testing.assert_close(augment(torch.full_like(stripes, 0.3)), torch.full_like(stripes, 0.3))
+    assert augment(stripes, blur=3 / 64)[..., 2:-2].abs().max() < 0.1
+    torch.testing.assert_close(augment(stripes), stripes)
+    torch.testing.assert_close(augment(torch.full_like(stripes, 0.3), blur=3 / 64), torch.full_like(stripes, 0.3))
 
 
 def test_what_comes_in_from_outside_is_mirrored(monkeypatch):
@@ -115,9 +120,17 @@ def test_each_image_gets_its_own_change_and_the_same_seed_the_same():
 def test_its_gradient_is_the_true_one():
     def seeded(x):
         torch.manual_seed(3)
-        return augment(x)
+        return augment(x, blur=0.2)
 
     assert torch.autograd.gradcheck(seeded, images(2, 8).double().requires_grad_())
+
+
+def test_focus_leaves_the_other_draws_as_they_are():
+    """What was measured without it is what one gets without it: a blur of next to nothing changes nothing."""
+    torch.manual_seed(6)
+    sharp = augment(images())
+    torch.manual_seed(6)
+    torch.testing.assert_close(augment(images(), blur=1e-9), sharp)
 
 
 def test_halves_become_singles():

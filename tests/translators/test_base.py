@@ -464,8 +464,8 @@ def test_impossible_settings_are_refused(settings, sentence):
         ({"steps": 5, "decay": 6}, r"0\.\.5"),
         ({"steps": 5, "final": 1.5}, r"0\.\.1 of"),
         ({"steps": 5, "final": 0.5}, "needs a decay"),
-        ({"steps": 5, "rate": 0.0}, "rate must be above 0"),
-        ({"steps": 5, "rate": float("inf")}, "rate must be above 0"),
+        ({"steps": 5, "rate": 0.0}, "rate must be a finite factor on lr, above 0"),
+        ({"steps": 5, "rate": float("inf")}, "above 0, got inf"),
     ],
 )
 def test_impossible_phases_are_refused(settings, sentence):

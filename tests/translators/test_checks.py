@@ -71,7 +71,7 @@ def test_what_is_neither_0_nor_1_is_not_binary(value):
 def test_none_or_several_are_not_one_hot(row):
     with pytest.raises(ValueError) as refused:
         check_one_hot(torch.tensor([[0.0, 1.0, 0.0], row]))
-    assert str(refused.value) == f"of classes exactly one is 1, got {row}"
+    assert str(refused.value) == f"of classes exactly one is 1, got {row}: give each label a single 1"
 
 
 def test_units_lie_between_0_and_1():

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from datamodules import SyntheticFaces
 from tiny import STEPS, arguments, quiet
-from translators import StarGAN, checkpoints
+from translators import ADSPM, StarGAN, checkpoints
 from translators.__main__ import main
 from translators.cli import _suggestions, run
 
@@ -273,6 +275,30 @@ def test_what_to_try_next_is_a_command_for_the_same_data(recipe, model, root, ju
     data = SimpleNamespace(root=root, attributes=("cat", "dog")) if root else SimpleNamespace()
     found = [command for _, command in _suggestions(folder, model, data, judge)]
     assert found == [command.format(folder=folder) for command in commands]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"zoom": 1.7, "attributes": ["Smiling", "Big_Nose"]}, ["attributes=[Smiling,Big_Nose]", "zoom=1.7"]),
+        ({"zoom": 1.0, "attributes": None, "presence": 0.2, "batch_size": 3}, ["presence=0.2"]),
+        ({"zoom": 1.0, "attributes": None, "presence": None}, []),
+    ],
+)
+def test_a_judge_is_suggested_for_the_very_pictures_and_labels(settings, options, tmp_path, monkeypatch):
+    """Not for those that the recipe of that name would draw."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    folder = tmp_path / "adspm-quick-synthetic" / "x"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": {"init_args": settings}}))
+    data = SyntheticFaces(**{**settings, "attributes": ["AU1"], "cache": False})
+    (_, train), _ = _suggestions(folder, ADSPM(["a"]), data, None)
+    given = " ".join(f"--data.init_args.{option}" for option in options)
+    assert shlex.split(train) == [
+        *("make", "train", "MODEL=judge", "DATA=synthetic"),
+        *([f"ARGS={given}"] if given else []),
+        "NAME=judge",
+    ]
 
 
 def test_a_run_animates_a_photo(finished, tmp_path, monkeypatch):
