@@ -1,6 +1,7 @@
 """What only one paper asks about, measured on a finished run; writes ``<study>.json`` into the run folder.
 
 python experiments/studies.py circularity RUN JUDGE    ADSPM, fig. 3: does the motion alone turn squares into circles?
+python experiments/studies.py combination RUN JUDGE    ADSPM, figs. 7 and 13: do the motions of two attributes add up?
 python experiments/studies.py strips RUN JUDGE         GANimation, sect. 6.1: does a unit grow as it is asked to?
 python experiments/studies.py sharpness RUN [JUDGE]    ADSPM, sect. 3.3: what does a higher stage add?
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,8 +26,8 @@ from datamodules.recipes import class_of, data_section
 from metrics import AttributeClassifier
 from metrics.attributes import correct
 from metrics.functional import circularity, coverage, l1, share_inside, ssim
-from translators import Target, Translator
-from translators.animation import pictures, save_gif, strip, sweep
+from translators import ADSPM, Target, Translator
+from translators.animation import pictures, save_gif, save_png, strip, sweep
 
 Found = dict[str, Any]
 
@@ -89,6 +92,43 @@ def _colours(image: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
 def _median(image: Tensor, where: Tensor) -> Tensor:
     of_nothing = image.new_full((), torch.nan)
     return torch.where(where, image, of_nothing).flatten(2).nanmedian(dim=2).values
+
+
+def study_combination(run: Path, judge: Path | None, images: int) -> Found:
+    """Each attribute's edit by motion alone, and added to that of every other one: how often the judge sees it."""
+    model, data = Translator.load(str(run)), data_of(run)
+    assert isinstance(model, ADSPM)
+    classifier = _judge(judge, data)
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in first(data, images):
+        image, edits = batch["image"], data.edits(batch["label"]).unbind(1)
+
+        def note(kind: str, attributes: Sequence[int], image: Tensor = image, edits: Sequence[Tensor] = edits) -> None:
+            seen = classifier.predict(model.combine(image, [edits[attribute] for attribute in attributes]).image) > 0.5
+            for attribute in attributes:
+                right = seen[:, attribute] == edits[attribute][:, attribute].bool()
+                figures[f"{kind}/{model.attributes[attribute]}"].append(right.float())
+
+        for attribute in range(len(edits)):
+            note("alone", [attribute])
+        for pair in combinations(range(len(edits)), 2):
+            note("with_another", pair)
+    _draw_combinations(run, model, data)
+    return {name: float(torch.cat(values).mean()) for name, values in figures.items()}
+
+
+def _draw_combinations(run: Path, model: ADSPM, data: Any, faces: int = 6) -> None:
+    """A row a face: itself, each attribute by motion alone, and all of these motions at once."""
+    batch = next(iter(data.test_dataloader()))
+    image, edits = batch["image"][:faces], data.edits(batch["label"][:faces]).unbind(1)
+    moved = [model.combine(image, [label]).image for label in edits]
+    columns = [pictures(shown) for shown in (image, *moved, model.combine(image, edits).image)]
+    captions = ["source", *(name.replace("_", " ") for name in model.attributes), "all of these"]
+    rows = [strip(row, captions) for row in zip(*columns, strict=True)]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+    for place, row in enumerate(rows):
+        sheet.paste(row, (0, place * row.height))
+    save_png(sheet, run / "combination.png")
 
 
 def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
@@ -227,6 +267,7 @@ def _judge(path: Path | None, data: Any) -> AttributeClassifier:
 
 STUDIES: dict[str, Callable[[Path, Path | None, int], Found]] = {
     "circularity": study_circularity,
+    "combination": study_combination,
     "strips": study_strips,
     "sharpness": study_sharpness,
 }

@@ -62,9 +62,9 @@ def curvature(image):
     return image.diff(n=2, dim=2)[..., 1:-1] + image.diff(n=2, dim=3)[..., 1:-1, :]
 
 
-def copying(stage, image_size, **settings):
+def copying(stage, image_size, attributes=("circle",), **settings):
     """An ADSPM whose every motion and mask is 0, but for the masks' upsampling by T_m."""
-    model = ADSPM(["circle"], stage=stage, image_size=image_size, refine_blocks=1, zero_init=True, **SIZES | settings)
+    model = ADSPM(attributes, stage=stage, image_size=image_size, refine_blocks=1, zero_init=True, **SIZES | settings)
     generator = model.generator["image"]
     nn.init.zeros_(generator.flow_pred[6].weight)
     nn.init.zeros_(generator.refine[-2].weight)  # nothing is painted, whatever the mask
@@ -112,6 +112,21 @@ def test_a_judge_of_other_attributes_is_refused(shapes, tmp_path, monkeypatch):
 def test_one_stage_has_nothing_to_be_sharper_than(shapes, monkeypatch):
     with pytest.raises(SystemExit, match="is of one resolution"):
         study(monkeypatch, "sharpness", shapes[0])
+
+
+def test_motions_of_nothing_add_up_to_nothing(tmp_path, monkeypatch):
+    """A model that copies shows each wanted attribute as often as the judge is wrong about the source."""
+    attributes = ["Smiling", "Big_Nose", "Arched_Eyebrows"]
+    run, data = run_of(
+        tmp_path, copying(1, 64, attributes=attributes), SyntheticFaces, attributes=attributes, image_size=64
+    )
+    path, judge = judge_of(tmp_path, attributes)
+    found = study(monkeypatch, "combination", run, path)
+    batch = pictures_of(data)
+    wrong = ((judge.predict(batch["image"]) > 0.5) != batch["label"].bool()).float().mean(0).tolist()
+    for name, expected in zip(attributes, wrong, strict=True):
+        assert found[f"alone/{name}"] == found[f"with_another/{name}"] == pytest.approx(expected)
+    assert (run / "combination.png").exists()
 
 
 def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
