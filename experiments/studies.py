@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -97,22 +97,19 @@ def _median(image: Tensor, where: Tensor) -> Tensor:
 def study_combination(run: Path, judge: Path | None, images: int) -> Found:
     """Each attribute's edit by motion alone, and added to that of every other one: how often the judge sees it."""
     model, data = Translator.load(str(run)), data_of(run)
-    assert isinstance(model, ADSPM)
+    if not isinstance(model, ADSPM):
+        raise SystemExit(f"{run} is of {type(model).__name__}, which moves nothing: this study adds motions of ADSPM")
     classifier = _judge(judge, data)
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
-        image, edits = batch["image"], data.edits(batch["label"]).unbind(1)
-
-        def note(kind: str, attributes: Sequence[int], image: Tensor = image, edits: Sequence[Tensor] = edits) -> None:
-            seen = classifier.predict(model.combine(image, [edits[attribute] for attribute in attributes]).image) > 0.5
-            for attribute in attributes:
-                right = seen[:, attribute] == edits[attribute][:, attribute].bool()
-                figures[f"{kind}/{model.attributes[attribute]}"].append(right.float())
-
-        for attribute in range(len(edits)):
-            note("alone", [attribute])
-        for pair in combinations(range(len(edits)), 2):
-            note("with_another", pair)
+        edits = data.edits(batch["label"]).unbind(1)
+        for kind, count in (("alone", 1), ("with_another", 2)):
+            for attributes in combinations(range(len(edits)), count):
+                moved = model.combine(batch["image"], [edits[attribute] for attribute in attributes]).image
+                seen = classifier.predict(moved) > 0.5
+                for attribute in attributes:
+                    right = seen[:, attribute] == edits[attribute][:, attribute].bool()
+                    figures[f"{kind}/{model.attributes[attribute]}"].append(right.float())
     _draw_combinations(run, model, data)
     return {name: float(torch.cat(values).mean()) for name, values in figures.items()}
 
@@ -194,8 +191,8 @@ def study_sharpness(run: Path, judge: Path | None, images: int) -> Found:
     and an error above 1: sharper is who has the less error.
 
     ``low`` is what the first stage makes of them, and ``before`` what the first stage of the run that this one started
-    from made of them: the difference is what it has learnt since. A judge, if there is one, says
-    whether the edited attribute is seen.
+    from made of them: the difference is what it has learnt since. A judge, if there is one, says whether the edited
+    attribute is seen.
     """
     model, before = Translator.load(str(run)), _start_of(run)
     if model.hparams.get("stage", 1) == 1:

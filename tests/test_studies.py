@@ -129,6 +129,12 @@ def test_motions_of_nothing_add_up_to_nothing(tmp_path, monkeypatch):
     assert (run / "combination.png").exists()
 
 
+def test_a_model_without_motions_has_none_to_add(tmp_path, monkeypatch):
+    run, _ = run_of(tmp_path, GANimation(["AU4"], image_size=64, **SIZES), SyntheticFaces, attributes=["AU4"])
+    with pytest.raises(SystemExit, match="is of GANimation, which moves nothing"):
+        study(monkeypatch, "combination", run)
+
+
 def test_units_that_change_nothing_do_not_grow(tmp_path, monkeypatch):
     units = ["AU4", "AU12"]
     model = GANimation(units, image_size=64, **SIZES)

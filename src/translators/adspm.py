@@ -329,6 +329,8 @@ class ADSPM(Translator):
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
         check_least(1, blocks=blocks, refine_blocks=refine_blocks, image_size=image_size)
         check_least(0, low_weight=low_weight, blur=blur)
+        if blur and not augment:
+            raise ValueError(f"blur {blur:g} is a part of augment: switch that on, or leave blur at 0")
         if not 0 < max_motion <= 1:
             raise ValueError(f"max_motion is a fraction of the image's side, above 0 and up to 1, got {max_motion}")
         lowest = image_size >> (stage - 1)

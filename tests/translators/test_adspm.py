@@ -905,6 +905,8 @@ def test_of_classes_exactly_one_is_wanted(label):
         ({"hr_residual": "both"}, "hr_residual must be one of code, paper, got 'both'"),
         ({"generator_width": 0}, "generator_width must be at least 1, got 0"),
         ({"refine_blocks": 0}, "refine_blocks must be at least 1, got 0"),
+        ({"blur": 0.1}, "blur 0.1 is a part of augment: switch that on"),
+        ({"blur": -0.1, "augment": True}, "blur must be at least 0, got -0.1"),
         ({"max_motion": 0.0}, "max_motion is a fraction of the image's side, above 0 and up to 1, got 0"),
         ({"max_motion": 12.7}, "max_motion is a fraction of the image's side, above 0 and up to 1, got 12.7"),
         ({"lowest": 20}, "image_size 20 does not suit stage 1: it must be a multiple of 8"),
