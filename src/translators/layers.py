@@ -10,6 +10,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from translators import strategy
 
 
 def precise(x: Tensor) -> Tensor:
@@ -31,6 +34,45 @@ class Sigmoid(nn.Sigmoid):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, to float32 (or float64) in [0, 1]."""
         return super().forward(precise(x))
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """A batch norm whose batch is that of all processes together, so that several train as one would.
+
+    `torch.nn.SyncBatchNorm` is that on GPUs alone. With ``by_image`` set, evaluation goes by each image's own
+    statistics, in place of the running ones. What is not finite is not remembered: a bad batch costs its own update.
+    """
+
+    by_image = False
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if self.by_image and not self.training:
+            return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        if not self.training:
+            return super().forward(x)
+        before = self.running_mean.clone(), self.running_var.clone()
+        normed = super().forward(x) if strategy.processes() == 1 else self._of_all_processes(x)
+        for running, then in zip((self.running_mean, self.running_var), before, strict=True):
+            running.copy_(torch.where(running.isfinite(), running, then))
+        return normed
+
+    def _of_all_processes(self, x: Tensor) -> Tensor:
+        values = precise(x)
+        mean = strategy.differentiable_average(values.mean((0, 2, 3)))
+        centred = values - mean[:, None, None]
+        variance = strategy.differentiable_average(centred.square().mean((0, 2, 3)))
+        assert self.momentum is not None  # a norm of this project always has one
+        with torch.no_grad():
+            count = x.numel() // x.shape[1] * strategy.processes()
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance * count / max(count - 1, 1)).to(self.running_var), self.momentum)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class ResidualBlock(nn.Module):

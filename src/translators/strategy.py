@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional as distributed_functions
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
@@ -38,6 +39,14 @@ def average(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= processes()
     return values
+
+
+def differentiable_average(values: Tensor) -> Tensor:
+    """`average`, through which a gradient flows back to every process."""
+    if processes() == 1:
+        return values
+    total: Tensor = distributed_functions.all_reduce(values)
+    return total / processes()
 
 
 def gather(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -7,6 +7,7 @@ from torch import nn
 from translators import ADSPM, GANimation
 from translators.layers import (
     AttributeDiscriminator,
+    BatchNorm2d,
     ResidualBlock,
     Sigmoid,
     Tanh,
@@ -29,6 +30,33 @@ def test_the_way_in_is_to_a_quarter_and_the_way_out_back_again():
     inside = nn.Sequential(*encoding(5, width=2, blocks=1))(x)
     assert inside.shape == (1, 8, 4, 6)
     assert nn.Sequential(*decoding(width=2))(inside).shape == (1, 2, 16, 24)
+
+
+def test_a_batch_norm_may_go_by_each_image_outside_training():
+    """In training, and by the running statistics, it is the framework's own."""
+    x = 3 * torch.rand(4, 2, 5, 5) + 1
+    plain, norm = nn.BatchNorm2d(2), BatchNorm2d(2)
+    for module in (plain, norm):
+        nn.init.constant_(module.weight, 1.5)
+        nn.init.constant_(module.bias, 0.25)
+    assert torch.equal(norm(x), plain(x))
+    assert torch.equal(norm.eval()(x), plain.eval()(x))
+    norm.by_image = True
+    found = norm(x)
+    torch.testing.assert_close(found.mean((2, 3)), torch.full((4, 2), 0.25))
+    torch.testing.assert_close(found.std((2, 3), correction=0), torch.full((4, 2), 1.5), rtol=1e-4, atol=0)
+
+
+def test_a_batch_norm_does_not_remember_what_is_not_finite():
+    norm, good = BatchNorm2d(2), torch.rand(4, 2, 5, 5)
+    norm(good)
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    bad = good.clone()
+    bad[1, 1, 2, 3] = math.nan
+    norm(bad)
+    assert norm.running_mean[1] == before[0][1]
+    assert norm.running_var[1] == before[1][1]
+    assert norm.running_mean[0] != before[0][0]
 
 
 def test_a_residual_block_of_zeros_is_the_identity():
