@@ -11,127 +11,17 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
+from translators.checks import check_image, check_known, check_least
+from translators.domains import check_two_domains, is_second, pair_of_domains
 from translators.layers import Tanh
 from translators.losses import ADVERSARIES
 from translators.pool import ImagePool
+from translators.residual import PatchDiscriminator, ResnetGenerator, initialise, norm_of
 from translators.types import Batch, Phase, Target, Translation
 
 # ------------------------------------------------------------------------------------------------ networks
-
-
-def _norm(channels: int) -> nn.InstanceNorm2d:
-    """Of each image's own statistics, with nothing learnt: biases before it do nothing, but are in authors' files."""
-    return nn.InstanceNorm2d(channels)
-
-
-class BlurDown(nn.Module):
-    """Half the side, without aliasing: the binomial filter 1 2 1 over a mirrored border (Zhang, ICML 2019).
-
-    Args:
-        channels: C, each filtered alike.
-    """
-
-    filt: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        row = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("filt", torch.outer(row, row).expand(channels, 1, 3, 3).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H / 2, W / 2), rounded up."""
-        padded = functional.pad(x, (1, 1, 1, 1), mode="reflect")
-        return functional.conv2d(padded, self.filt.to(x.dtype), stride=2, groups=x.shape[1])
-
-
-class BlurUp(nn.Module):
-    """Twice the side, without a checkerboard: the filter 1 3 3 1 over a repeated border, which is bilinear.
-
-    Args:
-        channels: C, each filtered alike.
-    """
-
-    filt: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
-        self.register_buffer("filt", torch.outer(row, row).expand(channels, 1, 4, 4).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 2H, 2W)."""
-        padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-        return functional.conv_transpose2d(padded, self.filt.to(x.dtype), stride=2, padding=3, groups=x.shape[1])
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions over mirrored borders, added to their input, nothing after the sum."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
-            _norm(width),
-            nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
-            _norm(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, width, H, W) to the same shape."""
-        return x + self.conv_block(x)
-
-
-class ResnetGenerator(nn.Module):
-    """Residual blocks at a quarter of the side (sect. 7.2: c7s1-64, d128, d256, R256 x blocks, u128, u64, c7s1-3).
-
-    Args:
-        width: channels after the first convolution; four times as many in the residual blocks.
-        blocks: residual blocks; 9 for 256 px and above, 6 for 128.
-        antialias: resample through blur filters, as github.com/taesungp/contrastive-unpaired-translation does, in
-            place of strided convolutions.
-    """
-
-    def __init__(self, width: int = 64, blocks: int = 9, antialias: bool = False) -> None:
-        super().__init__()
-
-        def rectified(channels: int) -> list[nn.Module]:
-            return [_norm(channels), nn.ReLU(inplace=True)]
-
-        def down(narrow: int) -> list[nn.Module]:
-            if antialias:
-                return [nn.Conv2d(narrow, 2 * narrow, 3, 1, 1), *rectified(2 * narrow), BlurDown(2 * narrow)]
-            return [nn.Conv2d(narrow, 2 * narrow, 3, 2, 1), *rectified(2 * narrow)]
-
-        def up(wide: int) -> list[nn.Module]:
-            if antialias:
-                return [BlurUp(wide), nn.Conv2d(wide, wide // 2, 3, 1, 1), *rectified(wide // 2)]
-            return [nn.ConvTranspose2d(wide, wide // 2, 3, 2, 1, output_padding=1), *rectified(wide // 2)]
-
-        self.model = nn.Sequential(
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(3, width, 7),
-            *rectified(width),
-            *down(width),
-            *down(2 * width),
-            *(ResidualBlock(4 * width) for _ in range(blocks)),
-            *up(4 * width),
-            *up(2 * width),
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(width, 3, 7),
-            Tanh(),
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the same shape, in (-1, 1)."""
-        output: Tensor = self.model(image)
-        return output
 
 
 class Level(nn.Module):
@@ -143,10 +33,10 @@ class Level(nn.Module):
         if not outermost:
             down = [nn.LeakyReLU(0.2), *down]  # not in place: the input goes around, too
             if below is not None:
-                down.append(_norm(inner))
+                down.append(norm_of(inner))
         into_up = inner if below is None else 2 * inner
         up: list[nn.Module] = [nn.ReLU(inplace=True), nn.ConvTranspose2d(into_up, 3 if outermost else outer, 4, 2, 1)]
-        up.append(Tanh() if outermost else _norm(outer))
+        up.append(Tanh() if outermost else norm_of(outer))
         self.model = nn.Sequential(*down, *([] if below is None else [below]), *up)
         self.outermost = outermost
 
@@ -178,48 +68,6 @@ class UNetGenerator(nn.Module):
         """(B, 3, H, W) in [-1, 1] to the same shape, in (-1, 1)."""
         output: Tensor = self.model(image)
         return output
-
-
-class PatchDiscriminator(nn.Module):
-    """Scores each 70 x 70 patch of an image as real or fake (sect. 7.2: C64-C128-C256-C512).
-
-    The paper has stride 2 throughout; only with the last two convolutions of stride 1, as in the released code, does a
-    patch measure 70 px.
-
-    Args:
-        width: channels after the first convolution; doubled three times.
-        antialias: resample through blur filters in place of strided convolutions.
-    """
-
-    def __init__(self, width: int = 64, antialias: bool = False) -> None:
-        super().__init__()
-
-        def halved(narrow: int, wide: int, norm: bool = True) -> list[nn.Module]:
-            convolution = nn.Conv2d(narrow, wide, 4, 1 if antialias else 2, 1)
-            after = [*([_norm(wide)] if norm else []), nn.LeakyReLU(0.2, inplace=True)]
-            return [convolution, *after, *([BlurDown(wide)] if antialias else [])]
-
-        self.model = nn.Sequential(
-            *halved(3, width, norm=False),
-            *halved(width, 2 * width),
-            *halved(2 * width, 4 * width),
-            nn.Conv2d(4 * width, 8 * width, 4, 1, 1),
-            _norm(8 * width),
-            nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(8 * width, 1, 4, 1, 1),
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 1, H / 8 - 2, W / 8 - 2), before any sigmoid."""
-        scores: Tensor = self.model(image)
-        return scores
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 # ------------------------------------------------------------------------------------------------ the translator
@@ -284,12 +132,7 @@ class CycleGAN(Translator):
         **training: Any,
     ) -> None:
         super().__init__(attributes=attributes, one_hot=one_hot, lr=lr, **training)
-        if len(attributes) != (2 if one_hot else 1):
-            raise ValueError(
-                f"CycleGAN translates between two domains, got {'the domains' if one_hot else 'the attributes'} "
-                f"{', '.join(attributes)}: name two domains or one attribute (--data.init_args.domains=[cat,dog], "
-                "--data.init_args.attributes=[Smiling]), or take a model for many, such as StarGAN"
-            )
+        check_two_domains("CycleGAN", attributes, one_hot)
         check_known("gan_mode", gan_mode, ("lsgan", "vanilla"))
         check_known("network", network, ("resnet", "unet"))
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
@@ -312,7 +155,7 @@ class CycleGAN(Translator):
                 f"image_size must be a multiple of {self._multiple} (for this network) and at least 32 (for the "
                 f"discriminators), got {image_size}"
             )
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def translate(self, image: Tensor, target: Target) -> Translation:
         """Bring images into the target's domain; those that are there already, too, which should not change them.
@@ -325,33 +168,14 @@ class CycleGAN(Translator):
             ValueError: if image or label is anything else.
         """
         check_image("CycleGAN", image, self._multiple)
-        to_b = self._is_b(target.label, len(image))
+        to_b = is_second(target.label, len(image), self.attributes)
         ways = [(rows, self.generator[way]) for rows, way in ((to_b, "ab"), (~to_b, "ba")) if rows.any()]
         translated = torch.cat([generator(image[rows]) for rows, generator in ways])
         order = torch.cat([rows.nonzero()[:, 0] for rows, _ in ways])
         return Translation(image=translated[order.argsort()])
 
-    def _is_b(self, label: Tensor | None, count: int) -> Tensor:
-        """(B,) booleans: whose label is that of domain B."""
-        label = check_label(label, count, self.attributes)
-        check_binary(label)
-        if self.hparams["one_hot"]:
-            check_one_hot(label)
-        return label[:, -1] == 1
-
     def _domains(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The images of A and those of B, in each row one of both."""
-        count = len(batch["image"])
-        is_b, reference_is_b = self._is_b(batch["label"], count), self._is_b(batch["reference_label"], count)
-        if (is_b == reference_is_b).any():
-            raise ValueError(
-                "CycleGAN needs a picture of each domain in each row of a batch, but some references are of their "
-                "image's own: set --data.init_args.reference=other"
-            )
-        is_b = is_b[:, None, None, None]
-        return torch.where(is_b, batch["reference"], batch["image"]), torch.where(
-            is_b, batch["image"], batch["reference"]
-        )
+        return pair_of_domains("CycleGAN", batch, self.attributes)
 
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """The term adv: eq. 1 or its least squares (sect. 4) for both domains, halved to slow the discriminators down.

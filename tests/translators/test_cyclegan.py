@@ -16,7 +16,8 @@ from datamodules import UnpairedFolders
 from plain import equal, instance_norm
 from tiny import Rows
 from translators.checkpoints import AtomicCheckpointIO
-from translators.cyclegan import BlurDown, BlurUp, CycleGAN, PatchDiscriminator, ResnetGenerator, UNetGenerator
+from translators.cyclegan import CycleGAN, UNetGenerator
+from translators.residual import BlurDown, BlurUp, PatchDiscriminator, ResnetGenerator
 from translators.types import Phase, Target
 
 SMALL = {"image_size": 32, "generator_width": 4, "discriminator_width": 4, "blocks": 2}
