@@ -33,12 +33,12 @@ ON_REAL = {
 class Evaluate(Callback):
     """Measures the edits that a model returns from its validation and test steps.
 
-    The steps return ``images`` (B, E, 3, H, W), one translation for each of the E = K edits of an image,
-    ``reconstructions``, the same translated back, ``targets`` (B, E, K), ``seconds``, the time the B * E translations
-    took, and of a model that draws masks ``masks`` (B, E, 1, H, W) in [0, 1], 1 = a rewritten pixel. Edit e is about
-    attribute e; one that asks for the label the image already has is left out. Each figure is logged as ``val/…`` or
-    ``test/…``, averaged over the attributes' averages, and for each attribute with its name behind; a figure that
-    cannot be measured is absent.
+    The steps return ``images`` (B, E, 3, H, W), one translation for each of the E = K edits of an image, ``targets``
+    (B, E, K), ``seconds``, the time the B * E translations took, of a model with a way back ``reconstructions``, the
+    same translated back, and of one that draws masks ``masks`` (B, E, 1, H, W) in [0, 1], 1 = a rewritten pixel. Edit e
+    is about attribute e; one that asks for the label the image already has is left out. Each figure is logged as
+    ``val/…`` or ``test/…``, averaged over the attributes' averages, and for each attribute with its name behind; a
+    figure that cannot be measured is absent.
 
     - with a judge: ``target_accuracy``, ``kept_accuracy`` (attributes; not classes), and ``judge_accuracy_on_real``,
       which bounds what the other two can mean. Generators please judges with pictures that are garbage: look at the
@@ -52,14 +52,14 @@ class Evaluate(Callback):
     - with masks: ``mask/area``, their mean, and where the truth is known ``mask/iou`` with the true mask, beside
       ``mask/iou_constant``, the best of a mask that is the same everywhere, and ``mask/inside``, how much of their
       mass lies inside it. What a model moves without repainting it is no part of its mask.
-    - always: ``reconstruction_l1``, and ``images_per_second`` of one process.
+    - always: ``images_per_second`` of one process; and ``reconstruction_l1`` of a model that has a way back.
 
     Validation also logs ``val/score``, which says which checkpoint is best; lower is better. It is
 
     - ``counterfactual/l1`` over ``counterfactual/l1_copied``, where the truth is known: below 1 means better than
       doing nothing;
     - otherwise 1 - ``target_accuracy`` + ``reconstruction_l1``, with a judge: neither a copy nor garbage does well in
-      both; of intensities ``unit_error`` + ``reconstruction_l1``;
+      both; of intensities ``unit_error`` + ``reconstruction_l1``; without a way back, its first part alone;
     - otherwise ``reconstruction_l1`` alone, which a model that does nothing minimises: give a judge.
 
     A test ends with ``metrics.json`` in ``trainer.default_root_dir``, and a summary on the console.
@@ -149,7 +149,8 @@ class Evaluate(Callback):
         self._measures["images"].update(len(batch["image"]))
         self._measures["edits"].update(len(edits.edit))
         self._measures["throughput"].update(outputs["targets"][..., 0].numel(), outputs["seconds"])
-        self._measures["reconstruction"].update(edits.reconstruction, edits.source, edits.edit)
+        if edits.reconstruction is not None:
+            self._measures["reconstruction"].update(edits.reconstruction, edits.source, edits.edit)
         true_mask = None
         if "counterfactual" in self._measures:
             drawn = _data(trainer).counterfactual(split, edits.index.cpu(), edits.target.cpu())
@@ -209,7 +210,7 @@ class Edits:
 
     source: Tensor  # (N, 3, H, W)
     image: Tensor  # (N, 3, H, W)
-    reconstruction: Tensor  # (N, 3, H, W)
+    reconstruction: Tensor | None  # (N, 3, H, W), of a model with a way back
     label: Tensor  # (N, K)
     target: Tensor  # (N, K)
     index: Tensor  # (N,)   the source's row in its split
@@ -225,7 +226,7 @@ class Edits:
         return cls(
             source=batch["image"][row],
             image=outputs["images"][row, edit],
-            reconstruction=outputs["reconstructions"][row, edit],
+            reconstruction=outputs["reconstructions"][row, edit] if "reconstructions" in outputs else None,
             label=batch["label"][row],
             target=targets[row, edit],
             index=batch["index"][row],
@@ -240,9 +241,9 @@ def score(found: Mapping[str, float]) -> float:
     if found.get("counterfactual/l1_copied"):
         value = found["counterfactual/l1"] / found["counterfactual/l1_copied"]
     elif "target_accuracy" in found:
-        value = 1 - found["target_accuracy"] + found["reconstruction_l1"]
+        value = 1 - found["target_accuracy"] + found.get("reconstruction_l1", 0.0)
     elif "unit_error" in found:
-        value = found["unit_error"] + found["reconstruction_l1"]
+        value = found["unit_error"] + found.get("reconstruction_l1", 0.0)
     else:
         value = found.get("reconstruction_l1", math.inf)
     return value if math.isfinite(value) else math.inf

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -63,6 +63,8 @@ class Translator(LightningModule, ABC):
     discriminator: nn.Module
     schedule: tuple[Phase, ...]  # the paper's phases
     bound_to_weights: tuple[str, ...] = ()  # settings that no shape tells, without which the weights mean another thing
+    guide: Literal["label", "reference"] = "label"  # which of a target decides what an image becomes
+    returns: bool = True  # there is a way back from a translation to its source
 
     def __init__(
         self,
@@ -93,7 +95,8 @@ class Translator(LightningModule, ABC):
         check_least(0, clip_norm=clip_norm)
         check_least(1, n_critic=n_critic, accumulate=accumulate, max_skipped=max_skipped)
         self.save_hyperparameters(ignore=("phases", "start"))
-        check_least(0, **{name: value for name, value in self.hparams.items() if name.startswith("lambda_")})
+        lambdas = {name: value for name, value in self.hparams.items() if name.startswith("lambda_")}
+        check_least(0, **{name: value for name, value in lambdas.items() if value is not None})
         self._start = start
         self.attributes = tuple(attributes)
         self.phases = tuple(self.schedule if phases is None else phases)
@@ -124,7 +127,7 @@ class Translator(LightningModule, ABC):
 
     def sample_target(self, batch: Batch) -> Target:
         """What this batch shall become; drawn once per iteration, both players see the same."""
-        return Target(label=batch["reference_label"], reference=batch["reference"])
+        return Target(label=batch["reference_label"], reference=batch["reference"], source_label=batch["label"])
 
     def weight(self, term: str) -> float:
         """The constructor argument ``lambda_<term>``; 1 for the adversarial term where a paper gives it none."""
@@ -132,6 +135,12 @@ class Translator(LightningModule, ABC):
         if name not in self.hparams and term == "adv":
             return 1.0
         return float(self.hparams[name])
+
+    def observe(self, player: str, terms: Mapping[str, Tensor]) -> None:
+        """Hear what a player lost in an update that was applied, averaged over the batch and the processes."""
+
+    def on_phase_start(self, phase: Phase) -> None:
+        """A phase begins, at its first iteration; not where a run is resumed within it."""
 
     def lr_scale(self, step: int) -> float:
         """Factor on the learning rate: the phase's ``rate``, which falls over its last iterations to ``final``."""
@@ -174,6 +183,7 @@ class Translator(LightningModule, ABC):
             if self._finite(player, terms, parameters):
                 self.log_dict({f"{player}/{name}": figure for name, figure in self._noted.items()})
                 self.trainer.strategy.optimizer_step(optimizer, lambda: None)
+                self.observe(player, terms)
 
     def note(self, **figures: Tensor) -> None:
         """Have figures, of one value each, logged beside a loss's terms: what a paper's reader would watch."""
@@ -309,8 +319,10 @@ class Translator(LightningModule, ABC):
         torch.manual_seed((self.hparams["seed"] * 1_000_003 + step) * 1024 + self.global_rank)
         phase, start = self._phase_at(step)
         if start != self._phase_entered:
-            self._enter(phase, first=step == start > 0)
+            self._enter(phase, forget=step == start > 0)
             self._phase_entered = start
+            if step == start:
+                self.on_phase_start(phase)
         rate = self.hparams["lr"] * self.lr_scale(step)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
@@ -325,8 +337,8 @@ class Translator(LightningModule, ABC):
             start += phase.steps
         return self.phases[-1], start
 
-    def _enter(self, phase: Phase, first: bool) -> None:
-        """Freeze what the phase does not train and thaw what it does; at its first iteration forget Adam's moments."""
+    def _enter(self, phase: Phase, forget: bool) -> None:
+        """Freeze what the phase does not train and thaw what it does; forget Adam's moments at its first iteration."""
         self.phase = phase
         known = dict(self.named_modules())
         for name in phase.learns:
@@ -336,7 +348,7 @@ class Translator(LightningModule, ABC):
             known[player].requires_grad_(False).eval()
         for name in phase.learns:
             known[name].requires_grad_(True).train()
-        if first:
+        if forget:
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
 
@@ -354,37 +366,52 @@ class Translator(LightningModule, ABC):
         """`translate_edits`."""
         return self.translate_edits(batch)
 
+    def edit(self, batch: Batch, label: Tensor) -> Target:
+        """What to ask for in validation, tests and grids, so that a batch's images get a label, (B, K)."""
+        return Target(label=label, reference=batch["reference"], source_label=batch["label"])
+
+    def attainable(self, label: Tensor, edits: Tensor) -> Tensor:
+        """Of the edits (B, E, K) of images with a label (B, K) those that this model can make; the others become that
+        label, which asks for nothing."""
+        return edits
+
     def translate_edits(self, batch: Batch) -> dict[str, Any]:
         """Every edit the data proposes for a batch, and the way back.
 
+        Where a reference decides, there is one translation, to the batch's references. It stands for an edit of every
+        attribute in which image and reference differ.
+
         Returns:
-            ``targets`` (B, E, K), ``images`` and ``reconstructions`` (B, E, 3, H, W) in [-1, 1], of a model with masks
-            ``masks`` (B, E, 1, H, W) in [0, 1], and ``seconds``, the time that the B x E forward translations took.
+            ``targets`` (B, E, K), ``images`` (B, E, 3, H, W) in [-1, 1], of a model with a way back
+            ``reconstructions``, as many, of a model with masks ``masks`` (B, E, 1, H, W) in [0, 1], and ``seconds``,
+            the time that so many translations took.
         Raises:
             ValueError: if the trainer has no datamodule.
         """
         data = cast(Any, self.trainer).datamodule
         if data is None:
             raise ValueError("which edits to show is the datamodule's to say: give the trainer one, not bare loaders")
-        targets = data.edits(batch["label"])
-        images, masks, reconstructions, seconds = [], [], [], 0.0
-        source = Target(label=batch["label"], reference=batch["image"])
+        label, edits = batch["label"], self.attainable(batch["label"], data.edits(batch["label"]))
+        goals = [self.edit(batch, wanted) for wanted in edits.unbind(dim=1)]
+        repeats = 1
+        if self.guide == "reference":
+            goals, repeats = [self.sample_target(batch)], edits.shape[1]
+            edits = _towards(batch["reference_label"], label, data.one_hot)
+        shown: dict[str, list[Tensor]] = {"images": [], "masks": [], "reconstructions": []}
+        seconds = 0.0
         with self.averaged():
-            for label in targets.unbind(dim=1):
+            for goal in goals:
                 start = _clock(self.device)
-                translation = self.translate(batch["image"], Target(label=label, reference=batch["reference"]))
+                translation = self.translate(batch["image"], goal)
                 seconds += _clock(self.device) - start
-                images.append(translation.image.float())
+                shown["images"].append(translation.image.float())
                 if translation.mask is not None:
-                    masks.append(translation.mask.float())
-                reconstructions.append(self.translate(translation.image, source).image.float())
-        return {
-            "targets": targets,
-            "images": torch.stack(images, dim=1),
-            **({"masks": torch.stack(masks, dim=1)} if masks else {}),
-            "reconstructions": torch.stack(reconstructions, dim=1),
-            "seconds": seconds,
-        }
+                    shown["masks"].append(translation.mask.float())
+                if self.returns:
+                    source = Target(label=label, reference=batch["image"], source_label=goal.label)
+                    shown["reconstructions"].append(self.translate(translation.image, source).image.float())
+        pictures = {name: torch.stack(parts * repeats, dim=1) for name, parts in shown.items() if parts}
+        return {"targets": edits, **pictures, "seconds": seconds * repeats}
 
     def on_validation_start(self) -> None:
         """Several processes must still hold the same weights."""
@@ -458,6 +485,14 @@ class Translator(LightningModule, ABC):
         model.average.swap(model.generator)
         model.average.weights = {}
         return model.eval()
+
+
+def _towards(reference_label: Tensor, label: Tensor, one_hot: bool) -> Tensor:
+    """Edits (B, K, K) that a reference stands for: the k-th is its label where it has an attribute k of its own."""
+    differs = reference_label != label
+    if one_hot:  # a domain is edited where it is the reference's
+        differs = differs & (reference_label == 1)
+    return torch.where(differs[:, :, None], reference_label[:, None], label[:, None])
 
 
 def _check_kind(model: Translator, name: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -73,30 +73,62 @@ class TranslationGrid(Callback):
         return cast(Batch, joined)
 
     def draw(self, translator: Translator, batch: Batch, datamodule: Any) -> Image.Image:
-        """The grid of a batch: its translations by every edit that ``datamodule`` proposes."""
-        names = list(datamodule.attributes)
-        edits = datamodule.edits(batch["label"])
-        columns: list[Mapping[str, Tensor]] = []
-        for label in edits.unbind(dim=1):
-            columns.append(self._column(translator, batch, label, datamodule))
-        if "motion" in columns[0]:  # in one unit, so that they compare
-            drawn = colour_wheel(torch.cat([column["motion"] for column in columns])).split(len(edits))
-            columns = [{**column, "motion": motion} for column, motion in zip(columns, drawn, strict=True)]
-        signs = [
-            [_sign(batch["label"][row], edits[row, edit], edit) for edit in range(len(names))]
-            for row in range(len(edits))
-        ]
-        return _sheet(batch["image"], names, columns, signs, self.tile)
-
-    def _column(self, translator: Translator, batch: Batch, label: Tensor, datamodule: Any) -> dict[str, Tensor]:
+        """The grid of a batch: translations by every edit that ``datamodule`` proposes, or to several references."""
         like = next(translator.generator.parameters())
-        target = Target(label=label.to(like), reference=batch["reference"].to(like))
+        on_device = cast(Batch, {name: tensor.to(like.device) for name, tensor in cast(Any, batch).items()})
+        wishes = _exemplars(on_device) if translator.guide == "reference" else _edits(translator, on_device, datamodule)
+        columns = [self._column(translator, on_device, wish, datamodule) for wish in wishes]
+        if "motion" in columns[0]:  # in one unit, so that they compare
+            drawn = colour_wheel(torch.cat([column["motion"] for column in columns])).split(len(batch["image"]))
+            columns = [{**column, "motion": motion} for column, motion in zip(columns, drawn, strict=True)]
+        signs = [[wish.signs[row] for wish in wishes] for row in range(len(batch["image"]))]
+        return _sheet(batch["image"], [wish.name for wish in wishes], columns, signs, self.tile)
+
+    def _column(self, translator: Translator, batch: Batch, wish: Wish, datamodule: Any) -> dict[str, Tensor]:
+        like = next(translator.generator.parameters())
+        parts = {name: None if part is None else part.to(like) for name, part in vars(wish.target).items()}
         with translator.averaged():
-            translation = translator.translate(batch["image"].to(like), target)
+            translation = translator.translate(batch["image"].to(like), Target(**parts))
         shown = {"translation": translation.image, **_intermediates(translation)}
+        if translator.guide == "reference" and wish.target.reference is not None:
+            shown = {"exemplar": wish.target.reference, **shown}
         if hasattr(datamodule, "counterfactual"):
-            shown["truth"] = datamodule.counterfactual("val", batch["index"], label)[0]
+            shown["truth"] = datamodule.counterfactual("val", batch["index"].cpu(), wish.label.cpu())[0]
         return {name: tensor.detach().float().cpu() for name, tensor in shown.items()}
+
+
+class Wish(NamedTuple):
+    """A column of the grid: what is asked for of each image."""
+
+    name: str
+    target: Target
+    label: Tensor  # (B, K), what the translations should then show
+    signs: list[str]  # of each image, what is to happen to the attribute
+
+
+def _edits(translator: Translator, batch: Batch, datamodule: Any) -> list[Wish]:
+    """An edit for each attribute."""
+    label = batch["label"]
+    edits = translator.attainable(label, datamodule.edits(label)).unbind(dim=1)
+    return [
+        Wish(
+            name,
+            translator.edit(batch, wanted),
+            wanted,
+            [_sign(*rows, place) for rows in zip(label, wanted, strict=True)],
+        )
+        for place, (name, wanted) in enumerate(zip(datamodule.attributes, edits, strict=True))
+    ]
+
+
+def _exemplars(batch: Batch) -> list[Wish]:
+    """Up to four exemplars for each image: its reference, then those of the images that follow."""
+    wishes = []
+    for shift in range(min(4, len(batch["image"]))):
+        reference, label = (batch[name].roll(-shift, 0) for name in ("reference", "reference_label"))
+        target = Target(label=label, reference=reference, source_label=batch["label"])
+        wishes.append(Wish(f"exemplar {shift + 1}", target, label, [""] * len(label)))
+    return wishes
 
 
 def _intermediates(translation: Translation) -> dict[str, Tensor]:
@@ -119,7 +151,7 @@ def _sign(source: Tensor, target: Tensor, attribute: int) -> str:
 
 
 def _sheet(
-    sources: Tensor, names: list[str], columns: list[Mapping[str, Tensor]], signs: list[list[str]], tile: int
+    sources: Tensor, names: list[str], columns: Sequence[Mapping[str, Tensor]], signs: list[list[str]], tile: int
 ) -> Image.Image:
     """Source, then the columns, a caption above each; a source takes as many lines as there are kinds of picture."""
     kinds = list(columns[0])

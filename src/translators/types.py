@@ -28,6 +28,7 @@ class Target:
     label: Tensor | None = None  # (B, K)
     reference: Tensor | None = None  # (B, 3, H, W)
     latent: Tensor | None = None  # (B, Z)    noise for a mapping network
+    source_label: Tensor | None = None  # (B, K)  what the source shows, for a model that goes by the difference
 
 
 @dataclass(frozen=True)

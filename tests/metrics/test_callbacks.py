@@ -128,6 +128,25 @@ def test_of_a_mask_whose_truth_nobody_knows_there_is_the_area(tmp_path):
     assert {name for name in found if "mask" in name} == {f"test/mask/area{end}" for end in ("", "/Red", "/Blue")}
 
 
+class OneWay(Known):
+    """The same without the way back."""
+
+    def translate(self, split, batch):
+        outputs = super().translate(split, batch)
+        del outputs["reconstructions"]
+        return outputs
+
+
+def test_without_a_way_back_its_error_is_absent_and_the_score_is_the_rest(judge, tmp_path):
+    made = trainer(tmp_path, Evaluate(str(judge)))
+    made.validate(OneWay("copy"), datamodule=Photos(), verbose=False)
+    found = made.callback_metrics
+    assert not [name for name in found if "reconstruction" in name]
+    assert found["val/score"] == pytest.approx(1 - found["val/target_accuracy"])
+    assert score({"unit_error": 0.2}) == 0.2
+    assert score({}) == float("inf")
+
+
 def test_an_edit_that_asks_for_what_is_there_does_not_count(tmp_path):
     judge = train_judge(tmp_path, Classes())
     report = report_of(tmp_path, "truth", Classes(), str(judge))

@@ -9,7 +9,7 @@ from torch.optim import Adam
 
 import translators
 from tiny import ATTRIBUTES, SMALL, Poison, Snapshots, StarGANSGD, Tiny, TinyData, TinySGD, fit, weights
-from translators import ADSPM, Phase, StarGAN, Target, Translator, checkpoints
+from translators import ADSPM, Phase, StarGAN, Target, Translation, Translator, base, checkpoints
 from translators.base import DivergedError
 from translators.callbacks import LastCheckpoints
 from translators.checkpoints import AtomicCheckpointIO
@@ -634,3 +634,102 @@ def test_labels_of_several_datasets_need_a_model_that_keeps_them_apart(tmp_path)
     data.parts = ((1, False), (1, False))
     with pytest.raises(ValueError, match="ADSPM cannot keep apart the labels of several datasets"):
         fit(ADSPM(ATTRIBUTES, **SMALL), tmp_path, 1, data=data)
+
+
+# ------------------------------------------------------------------------------- hooks, and models of other kinds
+
+
+def test_a_model_hears_what_each_player_lost_in_the_updates_that_were_applied(tmp_path):
+    class Listening(Tiny):
+        heard: tuple = ()
+
+        def observe(self, player, terms):
+            logged = self.trainer.callback_metrics
+            agree = all(terms[name] == logged[f"{player}/{name}"] for name in terms)
+            self.heard += ((self.global_step, player, agree, terms["adv"].requires_grad),)
+
+    model = Listening(n_critic=2)
+    fit(model, tmp_path, 5, callbacks=[Poison([2])])
+    steps = {"discriminator": [0, 1, 3, 4], "generator": [2, 4]}  # the generator's turn comes after the count
+    for player, expected in steps.items():
+        assert [step for step, who, *_ in model.heard if who == player] == expected
+    assert all(agree and not grad for *_, agree, grad in model.heard)
+
+
+def test_a_phase_is_said_to_start_once_even_if_the_run_was_stopped_within_it(tmp_path):
+    class Told(Tiny):
+        def __init__(self, **settings):
+            super().__init__(phases=[Phase(3, name="first"), Phase(4, name="second")], **settings)
+            self.told = []
+
+        def on_phase_start(self, phase):
+            self.told.append((self.global_step, phase.name))
+
+    first, second, whole = Told(), Told(), Told()
+    fit(whole, tmp_path / "whole")
+    assert whole.told == [(0, "first"), (3, "second")]
+    fit(first, tmp_path, 2).save_checkpoint(tmp_path / "step-0000002.ckpt")
+    fit(second, tmp_path, resume=tmp_path / "step-0000002.ckpt")
+    assert first.told + second.told == whole.told
+
+
+class ByReference(Tiny):
+    """Takes the reference for the result."""
+
+    guide = "reference"
+
+    def translate(self, image, target):
+        reference = image if target.reference is None else target.reference  # the loss's way back names none
+        drawn = 0 * super().translate(image, target).image
+        return Translation(image=reference + drawn, mask=torch.full_like(image[:, :1], 0.25))
+
+
+def edits_of(model, folder, data):
+    """What the model returned for the first validation batch, and that batch."""
+    seen = []
+
+    class Look(Callback):
+        def on_validation_batch_end(self, trainer, pl_module, outputs, batch, *_):
+            seen.append((outputs, batch))
+
+    fit(model, folder, 1, data=data, callbacks=[Look()], limit_val_batches=1, val_check_interval=1)
+    return seen[0]
+
+
+def test_where_a_reference_decides_its_translation_stands_for_what_it_changes(tmp_path):
+    found, batch = edits_of(ByReference(), tmp_path, TinyData())
+    label, reference_label = batch["label"], batch["reference_label"]
+    assert found["images"].shape[:2] == found["masks"].shape[:2] == found["reconstructions"].shape[:2] == (4, 2)
+    for row in range(4):
+        for edit in range(2):
+            differs = label[row, edit] != reference_label[row, edit]
+            assert torch.equal(found["targets"][row, edit], reference_label[row] if differs else label[row])
+            assert torch.equal(found["images"][row, edit], batch["reference"][row])
+            assert torch.equal(found["reconstructions"][row, edit], batch["image"][row])
+    assert (label != reference_label).any()
+
+
+def test_a_reference_of_another_domain_counts_for_that_domain_alone():
+    label, reference_label = torch.eye(3)[[0, 1, 2]], torch.eye(3)[[0, 2, 0]]
+    edits = base._towards(reference_label, label, one_hot=True)
+    asked = (edits != label[:, None]).any(2)
+    assert asked.tolist() == [[False] * 3, [False, False, True], [True, False, False]]
+    assert torch.equal(edits[1, 2], reference_label[1])
+    assert torch.equal(edits[2, 0], reference_label[2])
+
+
+def test_a_one_way_model_returns_no_way_back_and_only_the_edits_it_can_make(tmp_path):
+    class OneWay(Tiny):
+        returns = False
+
+        def attainable(self, label, edits):
+            return torch.where(edits.sum(2, keepdim=True) > 1, label[:, None], edits)
+
+    data = TinyData()
+    found, batch = edits_of(OneWay(), tmp_path, data)
+    assert "reconstructions" not in found
+    edits = data.edits(batch["label"])
+    both = edits.sum(2) > 1
+    assert both.any()
+    assert torch.equal(found["targets"][~both], edits[~both])
+    assert torch.equal(found["targets"][both], batch["label"][:, None].expand_as(edits)[both])

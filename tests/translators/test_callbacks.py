@@ -204,6 +204,45 @@ def test_everything_that_a_translation_exposes_is_drawn(tmp_path):
     assert (rich[8 + 34 : 8 + 66, 34:66] == 255).all()  # a mask that rewrites everything
 
 
+def test_where_a_reference_decides_there_is_a_column_for_each_of_four_exemplars(tmp_path):
+    class Exemplar(Tiny):
+        guide = "reference"
+
+        def translate(self, image, target):
+            reference = image if target.reference is None else target.reference  # the loss's way back names none
+            return Translation(image=-reference + 0 * super().translate(image, target).image)
+
+    sheet = draw(tmp_path, Exemplar())[-1]
+    assert sheet.shape[1] == (1 + 4) * 34
+    assert (len(sheet) - 8) / 6 == 2 * 34 + 2  # exemplar and translation
+    references = next(iter(TinyData().val_dataloader()))["reference"]
+    for column in range(4):
+        above, below = (sheet[8 + line * 34 + 12 : 40 + line * 34, 34 * (column + 1) :][:, :32] for line in (0, 1))
+        expected = Image.fromarray(((references[column].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype("uint8"))
+        shown = np.asarray(expected.resize((32, 32), Image.Resampling.BICUBIC)).astype(int)
+        assert abs(above - shown[12:]).max() <= 1
+        assert abs(below.mean() - (255 - shown[12:]).mean()) < 5
+
+
+def test_an_edit_that_a_model_cannot_make_is_drawn_as_asked_for_nothing(tmp_path):
+    asked = []
+
+    class OneWay(Tiny):
+        def attainable(self, label, edits):
+            return label[:, None].expand_as(edits)
+
+        def translate(self, image, target):
+            asked.append(torch.equal(target.label, target.source_label))
+            return super().translate(image, target)
+
+    model = OneWay()
+    data = TinyData()
+    data.setup("fit")
+    batch = next(iter(data.val_dataloader()))
+    TranslationGrid(images=4, tile=32).draw(model, batch, data)
+    assert asked == [True, True]
+
+
 def test_a_motion_is_drawn_in_colours_and_as_a_grid_that_it_bends(tmp_path):
     sheet = draw(tmp_path, Exposing())[-1]
     motion, grid = (sheet[8 + line * 34 : 40 + line * 34, 34:66] for line in (2, 3))
