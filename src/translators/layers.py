@@ -46,7 +46,6 @@ class BatchNorm2d(nn.BatchNorm2d):
     by_image = False
     running_mean: Tensor
     running_var: Tensor
-    num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
@@ -54,23 +53,26 @@ class BatchNorm2d(nn.BatchNorm2d):
             return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         if not self.training:
             return super().forward(x)
-        before = self.running_mean.clone(), self.running_var.clone()
-        normed = super().forward(x) if strategy.processes() == 1 else self._of_all_processes(x)
-        for running, then in zip((self.running_mean, self.running_var), before, strict=True):
-            running.copy_(torch.where(running.isfinite(), running, then))
+        mean, variance = self.running_mean.clone(), self.running_var.clone()
+        if strategy.processes() == 1:
+            normed = functional.batch_norm(
+                x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps
+            )
+        else:
+            normed = self._of_all_processes(x, mean, variance)
+        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+            running.copy_(torch.where(new.isfinite(), new, running))
         return normed
 
-    def _of_all_processes(self, x: Tensor) -> Tensor:
+    def _of_all_processes(self, x: Tensor, running_mean: Tensor, running_variance: Tensor) -> Tensor:
         values = precise(x)
         mean = strategy.differentiable_average(values.mean((0, 2, 3)))
         centred = values - mean[:, None, None]
         variance = strategy.differentiable_average(centred.square().mean((0, 2, 3)))
-        assert self.momentum is not None  # a norm of this project always has one
+        count = x.numel() // x.shape[1] * strategy.processes()
         with torch.no_grad():
-            count = x.numel() // x.shape[1] * strategy.processes()
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            self.running_var.lerp_((variance * count / max(count - 1, 1)).to(self.running_var), self.momentum)
+            running_mean.lerp_(mean.to(running_mean), self.momentum or 0.0)
+            running_variance.lerp_((variance * count / max(count - 1, 1)).to(running_variance), self.momentum or 0.0)
         scale = (variance + self.eps).rsqrt() * self.weight
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
