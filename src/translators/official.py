@@ -24,6 +24,7 @@ from translators.base import Translator
 from translators.checks import check_known
 from translators.cyclegan import CycleGAN
 from translators.ganimation import GANimation
+from translators.lomit import LOMIT
 from translators.stargan import StarGAN
 
 State = Mapping[str, Tensor]
@@ -33,6 +34,8 @@ OPENFACE_UNITS = tuple(f"AU{number}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12,
 
 # Networks, and the first parameter each has that those above it have not.
 TELLTALES = {
+    "LOMIT's generator": "c_encoder.main.0.conv.weight",
+    "LOMIT's discriminator": "main.0.conv.weight",
     "ADSPM's generator": "encoding.0.weight",
     "GANimation's generator": "attetion_reg.0.weight",
     "StarGAN's generator": "main.1.weight",
@@ -310,6 +313,58 @@ def adspm(
     return model
 
 
+def lomit(
+    generator: Source,
+    discriminator: Source | None = None,
+    attributes: Sequence[str] | None = None,
+    one_hot: bool = False,
+    **settings: Any,
+) -> LOMIT:
+    """LOMIT from the ``G_exemplar_….pth`` and ``D_exemplar_….pth`` that the authors' code writes.
+
+    That is github.com/AnonymousIclrAuthor/Highway-Adaptive-Instance-Normalization, which published no weights; these
+    are of others who trained with it. Its deviations, nested, become the model's ``std_mode``. Its one style encoder
+    becomes two, which a further training tells apart, unless ``settings`` say ``share_style_branches=True``.
+
+    Args:
+        generator: its file, or the state dict in it.
+        discriminator: likewise. Without one it is left as initialised, for images of ``image_size`` (128, if
+            ``settings`` do not say): enough to translate, a poor start for training.
+        attributes: names of the label's entries, in the order of the file's training. If not given: attribute_0,
+            attribute_1, … of the discriminator's, and a single one without it; the generator sees none.
+        one_hot: the entries are classes that exclude each other.
+        settings: anything else `LOMIT` takes.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a file is damaged, holds more than tensors, or does not fit, saying what and why.
+    """
+    weights = read(generator, "generator", norms_with_memory=("mask.",))
+    _expect(weights, "generator", "LOMIT's generator")
+    inferred: dict[str, Any] = {
+        "generator_width": _convolution(weights, "generator", "c_encoder.main.0.conv.weight")[0],
+        "blocks": _count(weights, r"c_encoder\.main\.\d+\.main\.0\.conv\.weight"),
+        "style_dim": _convolution(weights, "generator", "s_encoder.foreground.3.weight")[0],
+        "std_mode": "nested",
+    }
+    if "decoder.f_mlp.main.0.fc.bias" in weights:
+        inferred["mlp_dim"] = weights["decoder.f_mlp.main.0.fc.bias"].numel()
+    names, critic = ["attribute_0"] if attributes is None else list(attributes), None
+    if discriminator is not None:
+        critic = read(discriminator, "discriminator")
+        _expect(critic, "discriminator", "LOMIT's discriminator")
+        told, _, side, _ = _convolution(critic, "discriminator", "conv2.weight")
+        names = _named(attributes, [f"attribute_{index}" for index in range(told)])
+        depth = _count(critic, r"main\.\d+\.conv\.weight")
+        width = _convolution(critic, "discriminator", "main.0.conv.weight")[0]
+        inferred |= {"discriminator_width": width, "depth": depth, "image_size": side * 2**depth}
+    model = LOMIT(attributes=names, one_hot=one_hot, **(inferred | settings))
+    fill(model.generator, weights, "generator")
+    if critic is not None:
+        fill(model.discriminator, critic, "discriminator")
+    return model
+
+
 def _stage(key: str) -> int:
     """The stage that a parameter of ADSPM's generator came in with."""
     part = key.partition(".")[0]
@@ -321,18 +376,20 @@ READERS: dict[str, Callable[..., Translator]] = {
     "cyclegan": cyclegan,
     "ganimation": ganimation,
     "adspm": adspm,
+    "lomit": lomit,
 }
 
 
-def read(source: Source, network: str) -> dict[str, Tensor]:
+def read(source: Source, network: str, norms_with_memory: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The state dict of a file, or a given one, without what PyTorch's wrappers and old norms add.
 
     Args:
         source: a path (zip or legacy format), or a state dict.
         network: what to call it in errors.
+        norms_with_memory: beginnings of the names of the batch norms, which keep their running statistics.
 
     Returns:
-        Tensors by name; no ``module.`` in front, no running statistics, which networks on each image's own do not have.
+        Tensors by name; no ``module.`` in front, no running statistics, which norms of each image's own do not have.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -349,7 +406,10 @@ def read(source: Source, network: str) -> dict[str, Tensor]:
             "(This project's own checkpoints are read by Translator.load.)"
         )
     dropped = ("running_mean", "running_var", "num_batches_tracked")
-    return {key.removeprefix("module."): value for key, value in state.items() if not key.endswith(dropped)}
+    named = {key.removeprefix("module."): value for key, value in state.items()}
+    return {
+        key: value for key, value in named.items() if key.startswith(norms_with_memory) or not key.endswith(dropped)
+    }
 
 
 def _unpickle(path: Path, where: str) -> Any:
