@@ -8,9 +8,13 @@ from typing import Any
 _HOMES = {
     "ADSPM": "adspm",
     "Batch": "types",
+    "BridgeGAN": "bridgegan",
     "CycleGAN": "cyclegan",
     "GANimation": "ganimation",
+    "LOMIT": "lomit",
+    "PerceptualNetwork": "perception",
     "Phase": "types",
+    "SRAGAN": "sragan",
     "StarGAN": "stargan",
     "Target": "types",
     "Translation": "types",

@@ -18,19 +18,22 @@ from tiny import (
     data_for,
     exported,
     fit,
+    of,
     quiet,
     small,
     stop_and_resume,
     weights,
     with_sgd,
 )
-from translators import CycleGAN, Phase, Translator, checkpoints, strategy
+from translators import BridgeGAN, CycleGAN, Phase, Translator, bridgegan, checkpoints, strategy
 from translators.callbacks import LastCheckpoints
 from translators.cli import run
 from translators.losses import gradient_penalty
 
 TWO = {"devices": 2}
 APART = {"noise": 0.0, "pool_size": 0}  # of what each process draws or remembers by itself: none
+SLOW = {"LOMIT": {"lr": 5e-5}}  # whose losses are sums, under plain gradient descent
+MEANS = {"lambda_ms": 0.0}  # nor a ratio of a batch's means, which is of each process's part
 
 
 def penalty_of_each_image(critic, real, fake):
@@ -52,21 +55,42 @@ def with_that_penalty(model: type[Translator]):
             home["gradient_penalty"] = gradient_penalty
 
 
-def join(model: type[Translator], folder: Path, devices: int, batch_size: int):
+class DrawnFromImages:
+    """Of BridgeGAN: noise that depends on the images and not on who draws it."""
+
+    def drawn(self, images):
+        mean, numbers = images.mean((1, 2, 3))[:, None], torch.arange(1, 17)
+        latent, other = (100 * mean * numbers).sin(), (90 * mean * numbers).cos()
+        return bridgegan.Draw(latent, other, (100 * mean).sin().abs()[:, :, None, None])
+
+
+def join(model: type[Translator], folder: Path, devices: int, batch_size: int, **more):
     """Train in float64; the start is that of process 0, whatever the others have."""
     torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
-    settings = {"n_critic": 2, "lr": 0.005, "accumulate": 2, "ema_decay": 0.5, **accepted(model, APART)}
-    translator = small(with_sgd(model), **settings)
+    settings = {
+        "n_critic": 2,
+        "lr": 0.005,
+        "accumulate": 2,
+        "ema_decay": 0.5,
+        **accepted(model, APART | MEANS),
+        **of(model, SLOW),
+        **more,
+    }
+    kind = with_sgd(model)
+    if model is BridgeGAN:
+        kind = type(kind.__name__, (DrawnFromImages, kind), {})
+    translator = small(kind, **settings)
     data = data_for(model, batch_size=batch_size, flip=True)
     with with_that_penalty(model):
         fit(translator, folder, 8, data=data, precision="64-true", devices=devices)
     with translator.averaged():
         average = weights(translator.generator)
-    return {"weights": weights(translator), "average": average}
+    memory = {"bank": translator.bank} if more.get("noise_bank") else {}
+    return {"weights": weights(translator), "average": average, **memory}
 
 
-def joined(model):
-    return lambda folder, rank: join(model, folder, **TWO, batch_size=4)
+def joined(model, **more):
+    return lambda folder, rank: join(model, folder, **TWO, batch_size=4, **more)
 
 
 def pools(folder, rank):
@@ -146,6 +170,7 @@ def kept(folder, rank):
 
 JOBS = {
     **{f"joined-{model.__name__}": joined(model) for model in exported()},
+    "banked": joined(BridgeGAN, noise_bank=True),
     "pools": pools,
     "poisoned": poisoned,
     "frozen": frozen,

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from torch import nn
 
 from tiny import Snapshots, data_for, exported, fit, small, weights
 from translators import Phase, Target, Translator
@@ -60,6 +61,10 @@ def test_translation_is_differentiable(make):
 
 def test_training_and_evaluation_give_the_same_image(make):
     model = make()
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.generator.modules()):
+        pytest.skip(
+            "a batch norm goes by the batch in training, and by running statistics or each image's own after it"
+        )
     given = batch(model)
     wanted = wish(given)
     assert torch.equal(

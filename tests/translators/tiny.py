@@ -38,10 +38,19 @@ LEAST = {  # values of the sizes that constructors may have: what makes a model 
     "blocks": 1,
     "refine_blocks": 1,
     "depth": 2,
+    "mlp_dim": 8,
+    "code_width": 4,
+    "spade_width": 8,
 }
+TWO_DOMAINS = {"attributes": ("cat", "dog"), "one_hot": True, "reference": "other", "image_size": 32}
 NEEDS = {  # what a translator needs of `TinyData`, by its name; most need nothing
-    "CycleGAN": {"attributes": ("cat", "dog"), "one_hot": True, "reference": "other", "image_size": 32},
+    "CycleGAN": TWO_DOMAINS,
     "GANimation": {"intensities": True},
+    "LOMIT": {"image_size": 32},
+    "SRAGAN": TWO_DOMAINS,
+}
+WISHED = {  # settings of a small one, by its name: no weights to fetch, and all parts learning at once
+    "SRAGAN": {"vgg": "random", "vgg_width": 4, "phases": [Phase(1000)]},
 }
 
 
@@ -225,8 +234,12 @@ def exported() -> list[type[Translator]]:
 
 def data_for(model: type[LightningModule], **loading: Any) -> TinyData:
     """Data that suit a translator."""
-    needs = next((NEEDS[kind.__name__] for kind in model.__mro__ if kind.__name__ in NEEDS), {})
-    return TinyData(**{**needs, **loading})
+    return TinyData(**{**of(model, NEEDS), **loading})
+
+
+def of(model: type[LightningModule], table: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A translator's entry in a table of names, or that of the class it is made from."""
+    return next((table[kind.__name__] for kind in model.__mro__ if kind.__name__ in table), {})
 
 
 def accepted(model: type[Translator], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +251,7 @@ def small(model: type[Translator], **settings: Any) -> Translator:
     """A translator as small as can be, with random weights, for the data that suit it."""
     data = data_for(model)
     sizes = accepted(model, {"image_size": data.image_size, **LEAST})
-    return model(**{"attributes": data.attributes, "one_hot": data.one_hot, **sizes, **settings})
+    return model(**{"attributes": data.attributes, "one_hot": data.one_hot, **sizes, **of(model, WISHED), **settings})
 
 
 class Snapshots(Callback):
