@@ -13,8 +13,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from translators.types import Target
-
 if TYPE_CHECKING:  # Lightning takes seconds to import
     from translators.base import Translator
 
@@ -98,11 +96,11 @@ def animate(translator: Translator, image: Tensor, labels: Tensor, strengths: Te
     with translator.averaged():
         if strengths is None:
             for part in labels.split(BATCH):
-                frames.append(translator.translate(image.expand(len(part), -1, -1, -1), Target(label=part)).image)
+                frames.append(translator.translate(image.expand(len(part), -1, -1, -1), translator.wish(part)).image)
         else:
             translate = cast(Any, translator.translate)
             for label, strength in zip(labels, strengths.tolist(), strict=True):
-                frames.append(translate(image[None], Target(label=label[None]), strength=strength).image)
+                frames.append(translate(image[None], translator.wish(label[None]), strength=strength).image)
     return torch.cat(frames).float().cpu()
 
 

@@ -370,6 +370,10 @@ class Translator(LightningModule, ABC):
         """What to ask for in validation, tests and grids, so that a batch's images get a label, (B, K)."""
         return Target(label=label, reference=batch["reference"], source_label=batch["label"])
 
+    def wish(self, label: Tensor) -> Target:
+        """What to ask for so that pictures of which nothing else is known get a label, (B, K)."""
+        return Target(label=label)
+
     def attainable(self, label: Tensor, edits: Tensor) -> Tensor:
         """Of the edits (B, E, K) of images with a label (B, K) those that this model can make; the others become that
         label, which asks for nothing."""

@@ -250,7 +250,8 @@ def harder_noise(noise: Tensor, slope: Tensor) -> Tensor:
 
 def row_noise(index: Tensor) -> Tensor:
     """(B, 16) from N(0, 1), on the CPU; of each row of a split its own, the same at all times."""
-    return torch.stack([torch.randn(LATENT, generator=torch.Generator().manual_seed(row)) for row in index.tolist()])
+    rows = [int(row) for row in index.tolist()]
+    return torch.stack([torch.randn(LATENT, generator=torch.Generator().manual_seed(row)) for row in rows])
 
 
 def _energy(code: Tensor, side: int) -> Tensor:
@@ -479,6 +480,10 @@ class BridgeGAN(Translator):
         """The label, with noise that depends on the row of the split alone: the same in every validation."""
         noise = row_noise(batch["index"]).to(batch["image"])
         return Target(label=label, latent=noise, source_label=batch["label"])
+
+    def wish(self, label: Tensor) -> Target:
+        """The label, with the noise of a split's first row; C tells what the pictures show."""
+        return Target(label=label, latent=row_noise(torch.zeros(len(label))).to(label))
 
     # ------------------------------------------------------------------------------------------------ training
 

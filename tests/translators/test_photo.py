@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tiny import SMALL
-from translators import ADSPM, CycleGAN, GANimation, StarGAN, Target
+from tiny import SMALL, small
+from translators import ADSPM, LOMIT, BridgeGAN, CycleGAN, GANimation, StarGAN, Target
 from translators.animation import animate, pictures
 from translators.checkpoints import AtomicCheckpointIO
 from translators.photo import main, paste, read_photo, tensor
@@ -124,6 +124,8 @@ def runs(tmp_path_factory):
     torch.manual_seed(0)
     for model in (GANimation(UNITS, **SMALL), StarGAN(UNITS, **SMALL), ADSPM(UNITS, refine_blocks=1, **SMALL)):
         save(model, root / type(model).__name__)
+    for kind in (BridgeGAN, LOMIT):
+        save(small(kind, attributes=UNITS), root / kind.__name__)
     noise(40, 30).save(root / "me.png")
     return root
 
@@ -187,6 +189,19 @@ def test_of_a_model_with_a_strength_that_is_swept(runs, tmp_path):
     first, _, last = frames(tmp_path)
     assert (first == photo).all()
     assert (last != photo).any()
+
+
+def test_a_model_that_wants_noise_is_given_the_same_in_every_frame(runs, tmp_path):
+    assert run(runs, "BridgeGAN", "--attribute", "AU12", "--frames", "3", "--out", str(tmp_path)) == 0
+    first, _, last = frames(tmp_path)
+    assert (first != last).any()
+    assert run(runs, "BridgeGAN", "--attribute", "AU12", "--frames", "3", "--out", str(tmp_path / "again")) == 0
+    assert all((one == other).all() for one, other in zip(frames(tmp_path), frames(tmp_path / "again"), strict=True))
+
+
+def test_a_model_that_wants_an_exemplar_says_so(runs, tmp_path, capsys):
+    assert run(runs, "LOMIT", "--attribute", "AU12", "--out", str(tmp_path)) == 1
+    assert "LOMIT cannot make these frames: LOMIT needs an exemplar for each image" in capsys.readouterr().err
 
 
 def test_pictures_go_into_the_run_unless_told_otherwise(runs):

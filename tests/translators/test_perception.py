@@ -1,0 +1,143 @@
+import hashlib
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from tiny import TinyData, fit
+from translators import PerceptualNetwork
+from translators.callbacks import LastCheckpoints
+from translators.perception import LAYERS, Features, fill_front, front, normalised
+
+
+def counted(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    """Torchvision's VGG-19, as it comes, with random weights."""
+    torch.manual_seed(0)
+    return torchvision.models.vgg19(weights=None).eval()
+
+
+def test_the_front_has_the_layers_of_torchvisions_in_their_places(vgg):
+    network = front()
+    assert counted(network) == 1_735_488
+    assert [type(module) for module in network] == [type(module) for module in vgg.features[:16]]
+    for name, place in LAYERS.items():
+        kind, level = name[:-3], name[-3:]
+        assert isinstance(vgg.features[place], nn.Conv2d if kind == "conv" else nn.ReLU), name
+        assert LAYERS[f"conv{level}"] == place - (kind == "relu")
+
+
+@torch.no_grad()
+def test_features_are_torchvisions_of_the_normalised_picture(vgg, tmp_path):
+    torch.save(vgg.state_dict(), tmp_path / "vgg19.pth")
+    features = Features(str(tmp_path / "vgg19.pth"), 64, ["relu1_1", "conv2_1", "relu3_1"])
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    mean, spread = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    seen = ((image + 1) / 2 - mean.view(1, 3, 1, 1)) / spread.view(1, 3, 1, 1)
+    torch.testing.assert_close(normalised(image), seen)
+    for found, end in zip(features(image), (2, 6, 12), strict=True):
+        torch.testing.assert_close(found, vgg.features[:end](seen))
+
+
+def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone():
+    first, second = front(4), front(4)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    fill_front(first, "random")
+    assert torch.equal(torch.rand(2), expected)
+    fill_front(second, "random")
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_a_file_that_does_not_keep_what_its_name_promises_is_refused(vgg, tmp_path):
+    plain = tmp_path / "vgg19.pth"
+    torch.save(vgg.state_dict(), plain)
+    good = tmp_path / f"vgg19-{hashlib.sha256(plain.read_bytes()).hexdigest()[:8]}.pth"
+    plain.rename(good)
+    fill_front(front(), str(good))
+    bad = tmp_path / "vgg19-dcbb9e9d.pth"
+    bad.write_bytes(good.read_bytes())
+    with pytest.raises(ValueError, match=r"vgg19-dcbb9e9d.pth is damaged: its SHA-256 begins with .*, not dcbb9e9d"):
+        fill_front(front(), str(bad))
+
+
+def test_without_a_network_it_says_what_can_be_done_instead(monkeypatch, tmp_path):
+    """Offline in truth: the address leads to a port that nobody listens on."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(type(weights), "url", property(lambda self: "http://127.0.0.1:9/vgg19-dcbb9e9d.pth"))
+    with pytest.raises(FileNotFoundError, match=r"cannot be fetched .*name the file.*MODEL=perception.*vgg=random"):
+        fill_front(front(), "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (lambda path: path.write_bytes(b"nothing"), "is no file of VGG-19's weights"),
+        (lambda path: torch.save({"other": torch.zeros(1)}, path), r"features\.0\.weight is not there"),
+        (
+            lambda path: torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, path),
+            "has the shape .*set vgg_width",
+        ),
+    ],
+)
+def test_files_of_something_else_are_refused(tmp_path, write, sentence):
+    write(tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=sentence):
+        fill_front(front(), str(tmp_path / "other.pth"))
+
+
+def test_an_unknown_source_is_refused():
+    with pytest.raises(ValueError, match="there is no runs/perception/none"):
+        fill_front(front(), "runs/perception/none")
+
+
+# ------------------------------------------------------------------------------------------------ one's own
+
+
+def test_a_network_of_ones_own_learns_and_is_taken_over_by_its_run_folder(tmp_path):
+    """The first attribute of these pictures shows as brightness."""
+    torch.manual_seed(0)
+    data = TinyData(attributes=("Bright",), batch_size=8)
+    model = PerceptualNetwork(data.attributes, width=4)
+    checks = {"limit_val_batches": 1.0, "val_check_interval": 60}
+    trainer = fit(model, tmp_path, 60, data=data, callbacks=[LastCheckpoints(every_n_steps=100)], **checks)
+    assert trainer.callback_metrics["val/accuracy"] > 0.9
+    network = front(4)
+    fill_front(network, str(tmp_path))
+    for one, other in zip(network.parameters(), model.features.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_only_the_chosen_domains_pictures_are_learnt_from():
+    model = PerceptualNetwork(("mnist", "usps"), one_hot=True, column="digit", domain="mnist", width=2)
+    batch = {
+        "image": torch.zeros(2, 3, 8, 8),
+        "label": torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
+        "digit": torch.tensor([3, 4]),
+        "reference": torch.ones(2, 3, 8, 8),
+        "reference_label": torch.tensor([[0.0, 1.0], [1.0, 0.0]]),
+        "reference_digit": torch.tensor([5, 6]),
+    }
+    image, answer = model._asked(batch)
+    assert image[:, 0, 0, 0].tolist() == [0, 1]
+    assert answer.tolist() == [3, 6]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"column": "identity"}, "column must be one of label, digit, got 'identity'"),
+        ({"domain": "svhn"}, "domain must be one of mnist, usps, got 'svhn'"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PerceptualNetwork(("mnist", "usps"), one_hot=True, **settings)
