@@ -41,11 +41,14 @@ endif
 ifneq (,$(filter animate,$(MAKECMDGOALS)))
 $(if $(and $(IMAGE),$(wildcard $(RUN))),,$(error name a run folder (or a checkpoint) and a picture: make animate RUN=runs/<model>-<data>/<name> IMAGE=me.jpg ARGS="--attribute AU12";   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
+ifneq (,$(filter table,$(MAKECMDGOALS)))
+$(call known,$(TABLE),sragan-3,TABLE)
+endif
 ifneq (,$(filter resume evaluate,$(MAKECMDGOALS)))
 $(if $(wildcard $(RUN)/config.yaml),,$(error name a run folder: make $(MAKECMDGOALS) RUN=runs/<model>-<data>/<name>;   there are: $(patsubst %/config.yaml,%,$(wildcard runs/*/*/config.yaml))))
 endif
 
-.PHONY: help install train resume evaluate animate data inspect faces mnist-m pages test check format bench-data bench-training clean
+.PHONY: help install train resume evaluate animate table data inspect faces mnist-m pages test check format bench-data bench-training clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -77,6 +80,9 @@ evaluate: $(INSTALLED)  ## measure RUN=runs/… on its test images again, with J
 
 animate: $(INSTALLED)  ## let an attribute of the picture IMAGE go from 0 to 1, with RUN=runs/…: a strip and a GIF
 	@$(BIN)/python -m translators animate "$(RUN)" "$(IMAGE)" $(ARGS)
+
+table: $(INSTALLED)  ## a paper's table, TABLE=sragan-3, with DATA_DIR=…: trains what it needs, goes on where it stopped
+	@$(BIN)/python experiments/tables.py "$(TABLE)" --precision=$(PRECISION) $(if $(DATA_DIR),"--root=$(DATA_DIR)") $(ARGS)
 
 data: $(INSTALLED)  ## download DATA into DATA_DIR, verified, or say how to ask for it
 	@$(BIN)/python -m datamodules get experiments/data/$(DATA).yaml $(if $(DATA_DIR),"--root=$(DATA_DIR)")

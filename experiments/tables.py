@@ -105,8 +105,6 @@ def train_translator(run: Path, domain: str, seed: int, options: argparse.Namesp
         arguments = [f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoints.resolve(run)}"]
     settings = {
         "seed_everything": seed,
-        "model.init_args.seed": seed,
-        "data.init_args.seed": seed,
         "data.init_args.root": options.root,
         "trainer.default_root_dir": run,
         "trainer.precision": options.precision,
