@@ -4,6 +4,9 @@ python experiments/studies.py circularity RUN JUDGE    ADSPM, fig. 3: does the m
 python experiments/studies.py combination RUN JUDGE    ADSPM, figs. 7 and 13: do the motions of two attributes add up?
 python experiments/studies.py strips RUN JUDGE         GANimation, sect. 6.1: does a unit grow as it is asked to?
 python experiments/studies.py sharpness RUN [JUDGE]    ADSPM, sect. 3.3: what does a higher stage add?
+python experiments/studies.py exemplars RUN JUDGE      LOMIT: is it the exemplar's look, and only where the masks say?
+python experiments/studies.py modes RUN JUDGE          BridgeGAN: what do noise, and references, decide?
+python experiments/studies.py attention RUN            SRAGAN: what does the map spare, and what does it cut out?
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,10 +26,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.recipes import class_of, data_section
+from datamodules.transforms import to_tensor
 from metrics import AttributeClassifier
 from metrics.attributes import correct
-from metrics.functional import circularity, coverage, l1, share_inside, ssim
-from translators import ADSPM, Target, Translator
+from metrics.functional import change_outside, circularity, coverage, l1, masked_l1, share_inside, soft_iou, ssim
+from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, Target, Translator
 from translators.animation import pictures, save_gif, save_png, strip, sweep
 
 Found = dict[str, Any]
@@ -246,6 +250,188 @@ def laplacian(image: Tensor) -> Tensor:
     return functional.conv2d(image, kernel, groups=3)
 
 
+def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
+    """Of faces in the look of their exemplars: attributes, the hair's colour, and what stays.
+
+    ``attributes`` is how often the judge sees an attribute as the exemplar has it, ``changed`` those of them in which
+    source and exemplar differ. ``hair_colour`` is the distance from the exemplar's mean colour of hair, beside that
+    from another exemplar's (``…_shuffled``) and the untouched source's (``…_copied``). ``background`` is the change
+    where no attribute is, beside the same model's with both masks forced to one. With the hair's region erased from
+    both masks (``without_hair``), or all else (``hair_alone``), ``hair`` and ``others`` are how often these attributes
+    are the exemplar's, and ``…_kept`` how often the source's, where the two differ.
+    """
+    model, data = Translator.load(str(run)), data_of(run)
+    if not isinstance(model, LOMIT):
+        raise SystemExit(f"{run} is of {type(model).__name__}: this study erases regions from the masks of LOMIT")
+    classifier, colours = _judge(judge, data), _hair(data)
+    others = [column for column in range(len(data.attributes)) if column not in colours]
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in first(data, images):
+        image, label, wanted = batch["image"], batch["label"], batch["reference_label"]
+        target = Target(reference=batch["reference"])
+        output = model(image, target).image
+        seen, differs = classifier.predict(output) > 0.5, label != wanted
+        figures["attributes"].append((seen == wanted.bool()).float().mean(1))
+        figures["changed"].append(_share(seen == wanted.bool(), differs))
+        hair, theirs = (_region(data, batch[name], colours) for name in ("index", "reference_index"))
+        goal = _mean_colour(batch["reference"], theirs)
+        for name, picture in (("", output), ("_copied", image)):
+            figures[f"hair_colour{name}"].append(_apart(_mean_colour(picture, hair), goal))
+        figures["hair_colour_shuffled"].append(_apart(_mean_colour(output, hair), goal.roll(1, 0)))
+        anywhere = _region(data, batch["index"], range(len(data.attributes)))
+        figures["background"].append(change_outside(image, output, anywhere))
+        whole = model.translate(image, target, torch.ones_like, torch.ones_like).image
+        figures["background_masks_of_one"].append(change_outside(image, whole, anywhere))
+        regions = {
+            "without_hair": (1 - _grown(hair), 1 - _grown(theirs)),
+            "hair_alone": (_grown(hair), _grown(theirs)),
+        }
+        for name, (mask, exemplar_mask) in regions.items():
+            edited = classifier.predict(model.translate(image, target, mask, exemplar_mask).image) > 0.5
+            for group, columns in (("hair", colours), ("others", others)):
+                apart = differs[:, columns]
+                figures[f"{name}/{group}"].append(_share((edited == wanted.bool())[:, columns], apart))
+                figures[f"{name}/{group}_kept"].append(_share((edited == label.bool())[:, columns], apart))
+    return _means(figures)
+
+
+def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> Found:
+    """Each attribute changed by noise and by a reference: what the judge sees, how results differ, what they are like.
+
+    ``accuracy``: the changed attribute is there; ``kept``: the others are as they were. ``diversity`` is the mean
+    distance of results of different noises, 0 if noise decides nothing; ``diversity_of_references`` likewise of two
+    references with the same label. ``closeness`` is the distance of the mean colour, where the true edit is or in the
+    middle of a picture of which it is not known, from the reference's own, beside another reference's with the same
+    label (``closeness_shuffled``). References are test pictures with the wanted value of the attribute.
+    """
+    model, data = Translator.load(str(run)), data_of(run)
+    if not isinstance(model, BridgeGAN):
+        raise SystemExit(f"{run} is of {type(model).__name__}: this study compares the two modes of BridgeGAN")
+    classifier, samples = _judge(judge, data), data.samples("test")
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    draw = torch.Generator().manual_seed(0)
+    for batch in first(data, images):
+        for attribute, label in enumerate(data.edits(batch["label"]).unbind(1)):
+            rows = (label != batch["label"]).any(1)
+            if not rows.any():
+                continue
+            image, own, wanted = batch["image"][rows], batch["label"][rows], label[rows]
+            shown: dict[str, list[Tensor]] = {"label": [], "reference": []}
+            for _ in range(noises):
+                latent = torch.randn(len(image), 16, generator=draw)
+                shown["label"].append(model(image, Target(wanted, latent=latent, source_label=own)).image)
+            pool = [(samples.labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
+            picks = [[pool[int(value)] for value in wanted[:, attribute].tolist()] for _ in range(2)]
+            pairs = [
+                torch.stack([rows_[int(torch.randint(len(rows_), (), generator=draw))] for rows_ in pick])
+                for pick in picks
+            ]
+            references = [to_tensor(torch.from_numpy(samples.read_all(pick.tolist()))) for pick in pairs]
+            for reference in references:
+                shown["reference"].append(model(image, Target(wanted, reference, source_label=own)).image)
+            for mode, pictures_ in shown.items():
+                for picture in pictures_:
+                    seen = classifier.predict(picture)
+                    right = correct(seen, wanted, data.one_hot)
+                    figures[f"{mode}/accuracy"].append(right[:, 0 if data.one_hot else attribute].float())
+                    if not data.one_hot:
+                        figures[f"{mode}/kept"].append(_share(right, own == wanted))
+            for one, other in combinations(shown["label"], 2):
+                figures["diversity"].append(l1(one, other))
+            figures["diversity_of_references"].append(l1(*shown["reference"]))
+            middle = _where(data, batch["index"][rows], attribute)
+            theirs = [_where(data, pick, attribute) for pick in pairs]
+            goals = [_mean_colour(one, mask) for one, mask in zip(references, theirs, strict=True)]
+            for place, picture in enumerate(shown["reference"]):
+                colour = _mean_colour(picture, middle)
+                figures["closeness"].append(_apart(colour, goals[place]))
+                figures["closeness_shuffled"].append(_apart(colour, goals[1 - place]))
+    return _means(figures)
+
+
+def study_attention(run: Path, judge: Path | None, images: int) -> Found:
+    """Of edits into Y: the change outside the true edit, of the composite and of G_0 alone; the map as a segmentation.
+
+    ``iou`` is the soft overlap of the map and the true edit, beside the best constant map's; ``segmentation_iou`` that
+    of the map cut at 0.5.
+    """
+    model, data = Translator.load(str(run)), data_of(run)
+    if not isinstance(model, SRAGAN):
+        raise SystemExit(f"{run} is of {type(model).__name__}: this study looks at the map of SRAGAN")
+    figures: dict[str, list[Tensor]] = defaultdict(list)
+    for batch in first(data, images):
+        edits = model.attainable(batch["label"], data.edits(batch["label"]))[:, -1]
+        rows = (edits != batch["label"]).any(1)
+        if not rows.any():
+            continue
+        image, wanted = batch["image"][rows], edits[rows]
+        translation = model(image, Target(wanted))
+        truth, where = data.counterfactual("test", batch["index"][rows], wanted)
+        if translation.mask is None:
+            raise SystemExit(f"{run} has no map: it was trained without attention, or not beyond its first phase")
+        for name, picture in (("composite", translation.image), ("initial", translation.extras["initial"])):
+            figures[f"outside/{name}"].append(change_outside(image, picture, where))
+            figures[f"inside_error/{name}"].append(masked_l1(picture, truth, where))
+        figures["inside_error/copied"].append(masked_l1(image, truth, where))
+        figures["iou"].append(soft_iou(translation.mask, where))
+        figures["iou_constant"].append(soft_iou(torch.ones_like(where), where))
+        figures["segmentation_iou"].append(soft_iou(model.segment(image).float(), where))
+    return _means(figures)
+
+
+def _hair(data: Any) -> list[int]:
+    """The columns of the hair's colours."""
+    group = next((names for names in data.exclusive if names[0].endswith("_Hair")), None)
+    if group is None:
+        raise SystemExit("this study measures the colour of hair: it needs data with two or more hair colours")
+    return [data.attributes.index(name) for name in group]
+
+
+def _region(data: Any, index: Tensor, attributes: Iterable[int]) -> Tensor:
+    """(B, 1, H, W), 1 where any edit of these attributes would change a test picture."""
+    labels = data.samples("test").labels[index]
+    edits = data.edits(labels)
+    masks = [data.counterfactual("test", index, edits[:, attribute])[1] for attribute in attributes]
+    return torch.stack(masks).amax(0)
+
+
+def _where(data: Any, index: Tensor, attribute: int) -> Tensor:
+    """(B, 1, H, W): where an attribute is seen, or, if nobody knows, the middle of the picture."""
+    if hasattr(data, "counterfactual"):
+        return _region(data, index, [attribute])
+    middle = torch.zeros(len(index), 1, data.image_size, data.image_size)
+    quarter = data.image_size // 4
+    middle[..., quarter:-quarter, quarter:-quarter] = 1
+    return middle
+
+
+def _grown(mask: Tensor) -> Tensor:
+    """A map of 0 and 1 with a rim of a sixteenth of the side: masks are drawn coarsely."""
+    rim = max(1, mask.shape[-1] // 16)
+    return functional.max_pool2d(mask, 2 * rim + 1, 1, rim)
+
+
+def _mean_colour(image: Tensor, mask: Tensor) -> Tensor:
+    """(B, 3) in [-1, 1] over a mask; NaN where it is empty."""
+    return (image * mask).sum((2, 3)) / mask.sum((2, 3))
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """Distance of colours (B, 3), a mean over the channels on the scale [0, 1]: (B,)."""
+    return (one - other).abs().mean(1) / 2
+
+
+def _share(right: Tensor, counted: Tensor) -> Tensor:
+    """(B,): the share of those counted that are right; NaN where none is."""
+    return (right & counted).sum(1) / counted.sum(1)
+
+
+def _means(figures: Mapping[str, Sequence[Tensor]]) -> Found:
+    """What could be measured, averaged."""
+    means = {name: float(torch.cat(list(values)).nanmean()) for name, values in figures.items()}
+    return {name: value for name, value in means.items() if value == value}
+
+
 def _judge(path: Path | None, data: Any) -> AttributeClassifier:
     """The judge, if it tells what these data are labelled with."""
     if path is None:
@@ -267,6 +453,9 @@ STUDIES: dict[str, Callable[[Path, Path | None, int], Found]] = {
     "combination": study_combination,
     "strips": study_strips,
     "sharpness": study_sharpness,
+    "exemplars": study_exemplars,
+    "modes": study_modes,
+    "attention": study_attention,
 }
 
 
