@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from datamodules import Shapes, SyntheticFaces
 from metrics import AttributeClassifier
-from metrics.functional import l1
-from translators import ADSPM, GANimation
+from metrics.functional import change_outside, l1, masked_l1
+from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, GANimation
 from translators.checkpoints import AtomicCheckpointIO
 
 STUDIES = Path(__file__).parents[1] / "experiments" / "studies.py"
@@ -200,3 +200,103 @@ def test_a_stage_is_measured_beside_the_run_that_it_started_from(stage, tmp_path
         shown = functional.interpolate(picture, (64, 64), mode="bicubic", align_corners=True).clamp(-1, 1)
         assert found[f"l1/{name}"] == pytest.approx(l1(shown, truth).mean().item(), rel=1e-4)
     assert not any(name.startswith("accuracy") for name in found)
+
+
+HAIR = ["Black_Hair", "Blond_Hair", "Mustache"]
+
+
+def grey_of(model, last):
+    """The model, which paints everything grey."""
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return model.eval()
+
+
+def mean_colour(image, mask):
+    return torch.stack([row[:, inside[0] == 1].mean(1) for row, inside in zip(image, mask, strict=True)])
+
+
+def regions(data, index, attributes):
+    """Where edits of any of these attributes change a test picture."""
+    label = data.samples("test").labels[index]
+    edits = data.edits(label).unbind(1)
+    masks = [data.counterfactual("test", index, edits[attribute])[1] for attribute in attributes]
+    return torch.stack(masks).amax(0)
+
+
+def test_a_face_that_turned_grey_has_nobodys_hair(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = LOMIT(HAIR, image_size=64, mlp_dim=8, **SIZES)
+    run, data = run_of(
+        tmp_path,
+        grey_of(model, model.generator["decoder"].main[-1].conv),
+        SyntheticFaces,
+        attributes=HAIR,
+        image_size=64,
+    )
+    path, judge = judge_of(tmp_path, HAIR)
+    found = study(monkeypatch, "exemplars", run, path)
+    batch = pictures_of(data)
+    grey = torch.zeros_like(batch["image"])
+    anywhere = regions(data, batch["index"], range(3))
+    expected = change_outside(batch["image"], grey, anywhere).mean().item()
+    assert found["background"] == found["background_masks_of_one"] == pytest.approx(expected, rel=1e-5)
+    hair, theirs = (regions(data, batch[name], range(2)) for name in ("index", "reference_index"))
+    goal = mean_colour(batch["reference"], theirs)
+    assert found["hair_colour"] == pytest.approx(goal.abs().mean().item() / 2, rel=1e-4)
+    copied = (mean_colour(batch["image"], hair) - goal).abs().mean().item() / 2
+    assert found["hair_colour_copied"] == pytest.approx(copied, rel=1e-4)
+    seen = judge.predict(grey) > 0.5
+    right = (seen == batch["reference_label"].bool()).float().mean().item()
+    assert found["attributes"] == pytest.approx(right, abs=1e-6)
+    assert found["hair_alone/hair"] == found["without_hair/hair"]
+    assert found["hair_alone/hair"] + found["hair_alone/hair_kept"] == pytest.approx(1)
+
+
+def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = BridgeGAN(HAIR, image_size=64, generator_width=4, code_width=4, spade_width=8, discriminator_width=4)
+    run, data = run_of(
+        tmp_path, grey_of(model, model.generator["synthesis"].head[1]), SyntheticFaces, attributes=HAIR, image_size=64
+    )
+    path, judge = judge_of(tmp_path, HAIR)
+    found = study(monkeypatch, "modes", run, path)
+    batch = pictures_of(data)
+    assert found["diversity"] == found["diversity_of_references"] == 0
+    seen = (judge.predict(torch.zeros(1, 3, 64, 64)) > 0.5)[0]
+    right = []
+    for attribute, wanted in enumerate(data.edits(batch["label"]).unbind(1)):
+        asked = (wanted != batch["label"]).any(1)
+        right.append((wanted[asked, attribute].bool() == seen[attribute]).float())
+    for mode in ("label", "reference"):
+        assert found[f"{mode}/accuracy"] == pytest.approx(torch.cat(right).mean().item())
+    assert 0 < found["closeness"] < 1
+
+
+def test_a_map_of_nothing_spares_everything(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = SRAGAN(["Eyeglasses"], image_size=32, vgg="random", vgg_width=2, **SIZES).eval()
+    model.attends.fill_(True)
+    last = model.generator["attention"].head[-2]
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, -100)
+    run, data = run_of(tmp_path, model, SyntheticFaces, attributes=["Eyeglasses"], image_size=32)
+    found = study(monkeypatch, "attention", run)
+    batch = pictures_of(data)
+    bare = batch["label"][:, 0] == 0
+    image = batch["image"][bare]
+    truth, where = data.counterfactual("test", batch["index"][bare], torch.ones(len(image), 1))
+    assert found["outside/composite"] == found["iou"] == found["segmentation_iou"] == 0
+    assert found["inside_error/composite"] == pytest.approx(masked_l1(image, truth, where).mean().item(), rel=1e-5)
+    with torch.no_grad():
+        initial = model.generator["initial"](image)
+    assert found["outside/initial"] == pytest.approx(change_outside(image, initial, where).mean().item(), rel=1e-4)
+    assert found["iou_constant"] == pytest.approx(where.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("exemplars", "masks of LOMIT"), ("modes", "modes of BridgeGAN"), ("attention", "map of SRAGAN")]
+)
+def test_a_study_of_another_model_is_refused(shapes, name, told, monkeypatch):
+    with pytest.raises(SystemExit, match=told):
+        study(monkeypatch, name, shapes[0])
