@@ -29,6 +29,7 @@ from translators import checkpoints
 from translators.base import DivergedError, Translator
 from translators.callbacks import BestCheckpoint, LastCheckpoints, Progress, StopOnSignal
 from translators.loggers import loggers
+from translators.perception import PerceptualNetwork
 from translators.strategy import ReplicatedStrategy
 
 
@@ -189,6 +190,11 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     longer = f"{family}-{'small' if root is None else 'photos'}"
     if not Path(f"experiments/models/{longer}.yaml").exists():
         longer = f"{family}-small"
+    if isinstance(model, PerceptualNetwork):
+        network = f"--model.init_args.vgg={folder} --model.init_args.vgg_width={model.hparams['width']}"
+        settings["ARGS"] = f"{settings['ARGS']} {network}".strip()
+        same = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items() if value)
+        return [("train SRAGAN, which measures changes by this network", f"make train MODEL=sragan-quick {same}")]
     if not isinstance(model, Translator):
         return [("train a translator, measured by this judge", f"make train MODEL={longer} {same} JUDGE={folder}")]
     if judge is None:

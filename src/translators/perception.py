@@ -80,9 +80,6 @@ class Features(nn.Module):
         network = front(width)
         fill_front(network, source)
         self.places = [LAYERS[layer] for layer in layers]
-        for module in network:  # the conv layers' own values would otherwise be overwritten by a ReLU in place
-            if isinstance(module, nn.ReLU):
-                module.inplace = False
         self.network = network[: max(self.places) + 1].requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:

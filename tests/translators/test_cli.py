@@ -14,7 +14,7 @@ import yaml
 
 from datamodules import SyntheticFaces
 from tiny import STEPS, arguments, quiet
-from translators import ADSPM, StarGAN, checkpoints
+from translators import ADSPM, PerceptualNetwork, StarGAN, checkpoints
 from translators.__main__ import main
 from translators.cli import _suggestions, run
 
@@ -265,9 +265,19 @@ def test_the_last_words_name_what_exists(finished):
                 "make evaluate RUN={folder} JUDGE=runs/judge-folders/judge",
             ],
         ),
+        (
+            "perception-horse2zebra",
+            PerceptualNetwork(["a"], width=8),
+            "horses",
+            None,
+            [
+                "make train MODEL=sragan-quick DATA=horse2zebra DATA_DIR=horses "
+                "'ARGS=--model.init_args.vgg={folder} --model.init_args.vgg_width=8'"
+            ],
+        ),
         ("mine", StarGAN(["a"], image_size=64), None, None, []),
     ],
-    ids=["no judge", "judged", "judged, and long", "a judge", "chosen domains", "no recipe"],
+    ids=["no judge", "judged", "judged, and long", "a judge", "chosen domains", "a perceptual network", "no recipe"],
 )
 def test_what_to_try_next_is_a_command_for_the_same_data(recipe, model, root, judge, commands, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
