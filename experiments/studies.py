@@ -320,17 +320,17 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
             for _ in range(noises):
                 latent = torch.randn(len(image), 16, generator=draw)
                 shown["label"].append(model(image, Target(wanted, latent=latent, source_label=own)).image)
-            pool = [(samples.labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
-            picks = [[pool[int(value)] for value in wanted[:, attribute].tolist()] for _ in range(2)]
+            rows_of = [(samples.labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
+            pools = [rows_of[int(value)] for value in wanted[:, attribute].tolist()]
             pairs = [
-                torch.stack([rows_[int(torch.randint(len(rows_), (), generator=draw))] for rows_ in pick])
-                for pick in picks
+                torch.stack([pool[int(torch.randint(len(pool), (), generator=draw))] for pool in pools])
+                for _ in range(2)
             ]
             references = [to_tensor(torch.from_numpy(samples.read_all(pick.tolist()))) for pick in pairs]
             for reference in references:
                 shown["reference"].append(model(image, Target(wanted, reference, source_label=own)).image)
-            for mode, pictures_ in shown.items():
-                for picture in pictures_:
+            for mode, results in shown.items():
+                for picture in results:
                     seen = classifier.predict(picture)
                     right = correct(seen, wanted, data.one_hot)
                     figures[f"{mode}/accuracy"].append(right[:, 0 if data.one_hot else attribute].float())
@@ -352,12 +352,14 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
 def study_attention(run: Path, judge: Path | None, images: int) -> Found:
     """Of edits into Y: the change outside the true edit, of the composite and of G_0 alone; the map as a segmentation.
 
-    ``iou`` is the soft overlap of the map and the true edit, beside the best constant map's; ``segmentation_iou`` that
-    of the map cut at 0.5.
+    ``inside_error`` is the error where the true edit is, beside the copied input's. ``iou`` is the soft overlap of the
+    map and the true edit, beside the best constant map's; ``segmentation_iou`` that of the map cut at 0.5.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, SRAGAN):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study looks at the map of SRAGAN")
+    if not hasattr(data, "counterfactual"):
+        raise SystemExit(f"of {type(data).__name__} nobody knows what an edit should change: take drawn data")
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
         edits = model.attainable(batch["label"], data.edits(batch["label"]))[:, -1]
@@ -396,9 +398,11 @@ def _region(data: Any, index: Tensor, attributes: Iterable[int]) -> Tensor:
 
 
 def _where(data: Any, index: Tensor, attribute: int) -> Tensor:
-    """(B, 1, H, W): where an attribute is seen, or, if nobody knows, the middle of the picture."""
+    """(B, 1, H, W): where an attribute is seen, or one that excludes it; if nobody knows, the middle of the picture."""
     if hasattr(data, "counterfactual"):
-        return _region(data, index, [attribute])
+        name = data.attributes[attribute]
+        group = next((names for names in data.exclusive if name in names), (name,))
+        return _region(data, index, [data.attributes.index(member) for member in group])
     middle = torch.zeros(len(index), 1, data.image_size, data.image_size)
     quarter = data.image_size // 4
     middle[..., quarter:-quarter, quarter:-quarter] = 1

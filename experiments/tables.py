@@ -34,6 +34,9 @@ PUBLISHED = {  # accuracies in %; CycleGAN's second is read off a table whose te
 }
 
 
+Found = dict[str, dict[str, Any]]  # by target: digits, and accuracies by what was learnt from
+
+
 class Examples:
     """Pictures in [-1, 1], (N, 3, 32, 32), and the digits they show, (N,)."""
 
@@ -41,11 +44,15 @@ class Examples:
         self.images, self.digits = images, digits
 
     @classmethod
-    def of(cls, root: Path, domain: str, split: Split) -> Examples:
-        """Those of a collection, as the translator sees them."""
-        other = next(name for name in ("mnist", "usps") if name != domain)
-        records = Digits(str(root), domains=[domain, other], num_workers=0).records(split)
-        rows = [row for row in range(len(records)) if records.labels[row, 0] == 1]
+    def of(cls, root: Path, domain: str, target: str, split: Split) -> Examples:
+        """Those of a collection, MNIST or the target, as the translator of that pair sees them.
+
+        Raises:
+            FileNotFoundError: if a collection is not there.
+        """
+        data = Digits(str(root), domains=["mnist", target], num_workers=0)
+        records, column = data.records(split), data.attributes.index(domain)
+        rows = [row for row in range(len(records)) if records.labels[row, column] == 1]
         images = to_tensor(records.read_all(rows))
         return cls(images, torch.from_numpy(records.extras["digit"][rows]))
 
@@ -93,8 +100,15 @@ def translated(run: Path, examples: Examples) -> Examples:
 
 
 def train_translator(run: Path, domain: str, seed: int, options: argparse.Namespace) -> None:
-    """As ``make train MODEL=sragan-digits`` does; go on where it stopped, do nothing if it is done."""
+    """As ``make train MODEL=sragan-digits`` does; go on where it stopped, do nothing if it is done.
+
+    Raises:
+        ValueError: if it was done with other options.
+    """
+    asked = " ".join([options.precision, *options.more])
     if (run / "done").exists():
+        if (done := (run / "done").read_text().strip()) != asked:
+            raise ValueError(f"{run} was trained with {done!r}, and now {asked!r} is asked for: move it away")
         return
     files = ("defaults", f"data/{TARGETS[domain]}", "models/sragan-digits")
     pair = EXPERIMENTS / f"sragan-digits-{TARGETS[domain]}.yaml"
@@ -111,32 +125,53 @@ def train_translator(run: Path, domain: str, seed: int, options: argparse.Namesp
     }
     arguments += [f"--{name}={value}" for name, value in settings.items()] + options.more
     subprocess.run([sys.executable, "-m", "translators", "fit", *arguments], check=True)
-    (run / "done").touch()
+    (run / "done").write_text(f"{asked}\n")
 
 
-def sragan_3(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
     """Accuracies in % on the target's test digits, by target and by what the classifier learnt from; one a seed."""
-    found: dict[str, dict[str, list[float]]] = {}
-    source = Examples.of(options.root, "mnist", "train")
+    target, *_ = options.targets
+    source = Examples.of(options.root, "mnist", target, "train")
+    digits = {
+        domain: [Examples.of(options.root, domain, domain, split) for split in ("train", "test")]
+        for domain in options.targets
+    }  # before any time is spent on training
     plain = [trained(source, seed, options.epochs) for seed in options.seeds]
-    for domain in options.targets:
-        test, labelled = (Examples.of(options.root, domain, split) for split in ("test", "train"))
+    found: Found = {}
+    for domain, (labelled, test) in digits.items():
+        sizes = {"source": len(source.digits), "target": len(labelled.digits), "test": len(test.digits)}
         rows: dict[str, list[float]] = {"source only": [], "SRAGAN": [], "target only": []}
+        found[domain] = {"digits": sizes, **rows}
         for seed, network in zip(options.seeds, plain, strict=True):
             run = folder / f"{domain}-{seed}"
             train_translator(run, domain, seed, options)
             rows["source only"].append(accuracy(network, test))
             rows["SRAGAN"].append(accuracy(trained(translated(run, source), seed, options.epochs), test))
             rows["target only"].append(accuracy(trained(labelled, seed, options.epochs), test))
-            print({domain: rows}, flush=True)
-        found[domain] = rows
-        sizes = {"source": len(source.digits), "target": len(labelled.digits), "test": len(test.digits)}
-        found[domain]["digits"] = [float(size) for size in sizes.values()]
+            write(folder, found, options)
     return found
 
 
-def written(found: dict[str, dict[str, list[float]]]) -> str:
-    """As a table: means, and between how far they spread."""
+def write(folder: Path, found: Found, options: argparse.Namespace) -> None:
+    """What was found so far, and what one must know to compare it: ``table.json`` and ``table.md``."""
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, cwd=EXPERIMENTS, capture_output=True, text=True, check=False).stdout.strip()
+    context = {
+        "recipe": "sragan-digits",
+        "seeds": options.seeds,
+        "epochs_of_classifiers": options.epochs,
+        "precision_of_classifiers": "bfloat16",
+        "precision_of_translators": options.precision,
+        "options": options.more,
+        "commit": commit or None,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.json").write_text(json.dumps({"context": context, **found}, indent=2) + "\n")
+    (folder / "table.md").write_text(written(found) + "\n")
+
+
+def written(found: Found) -> str:
+    """As a table: means over the seeds, and their standard deviations."""
     lines = [
         "| accuracy, % | " + " | ".join(f"mnist to {domain}" for domain in found) + " |",
         "|---" * (len(found) + 1) + "|",
@@ -148,6 +183,14 @@ def written(found: dict[str, dict[str, list[float]]]) -> str:
         lines.append(
             f"| {row}, as published | " + " | ".join(f"{PUBLISHED[domain][row]:.2f}" for domain in found) + " |"
         )
+    for domain, rows in found.items():
+        sizes = rows["digits"]
+        lines += [
+            "",
+            f"mnist to {domain}: {sizes['source']:,} digits of the source, {sizes['target']:,} of the target without "
+            f"their labels, {sizes['test']:,} to test on. The last of the training digits are held out; a published "
+            "number has digits, networks and classifiers of its own.",
+        ]
     return "\n".join(lines)
 
 
@@ -157,7 +200,7 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values):.2f}"
 
 
-TABLES: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {"sragan-3": sragan_3}
+TABLES: dict[str, Callable[[Path, argparse.Namespace], Found]] = {"sragan-3": sragan_3}
 
 
 def main() -> None:
@@ -172,13 +215,12 @@ def main() -> None:
     options, options_more = parser.parse_known_args()
     options.more = options_more
     torch.set_flush_denormal(True)
-    folder = Path("runs") / f"table-{options.table}"
-    found = TABLES[options.table](folder, options)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.json").write_text(json.dumps(found, indent=2) + "\n")
-    table = written(found)
-    (folder / "table.md").write_text(table + "\n")
-    print(table)
+    try:
+        print(written(TABLES[options.table](Path("runs") / f"table-{options.table}", options)))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise SystemExit("a translator's training ended early, as it says above; run this again to go on") from error
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 from torch.nn import functional
 
-from datamodules import Shapes, SyntheticFaces
+from datamodules import Shapes, SyntheticAnimals, SyntheticFaces
 from metrics import AttributeClassifier
 from metrics.functional import change_outside, l1, masked_l1
 from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, GANimation
@@ -273,6 +273,16 @@ def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):
     assert 0 < found["closeness"] < 1
 
 
+def test_a_hairs_colour_is_compared_though_the_reference_has_it_already(tmp_path, monkeypatch):
+    """Of black hair and blond alone: every reference shows what is asked for, and an edit of it changes nothing."""
+    torch.manual_seed(0)
+    model = BridgeGAN(HAIR[:2], image_size=64, generator_width=4, code_width=4, spade_width=8, discriminator_width=4)
+    last = model.generator["synthesis"].head[1]
+    run, _ = run_of(tmp_path, grey_of(model, last), SyntheticFaces, attributes=HAIR[:2], image_size=64)
+    path, _ = judge_of(tmp_path, HAIR[:2])
+    assert 0 < study(monkeypatch, "modes", run, path)["closeness"] < 1
+
+
 def test_a_map_of_nothing_spares_everything(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = SRAGAN(["Eyeglasses"], image_size=32, vgg="random", vgg_width=2, **SIZES).eval()
@@ -292,6 +302,13 @@ def test_a_map_of_nothing_spares_everything(tmp_path, monkeypatch):
         initial = model.generator["initial"](image)
     assert found["outside/initial"] == pytest.approx(change_outside(image, initial, where).mean().item(), rel=1e-4)
     assert found["iou_constant"] == pytest.approx(where.mean().item(), rel=1e-5)
+
+
+def test_a_map_needs_data_whose_edits_are_known(tmp_path, monkeypatch):
+    model = SRAGAN(["cat", "dog"], one_hot=True, image_size=32, vgg="random", vgg_width=2, **SIZES).eval()
+    run, _ = run_of(tmp_path, model, SyntheticAnimals, domains=["cat", "dog"], image_size=32)
+    with pytest.raises(SystemExit, match="of SyntheticAnimals nobody knows what an edit should change"):
+        study(monkeypatch, "attention", run)
 
 
 @pytest.mark.parametrize(

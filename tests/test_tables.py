@@ -1,5 +1,6 @@
 import argparse
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import tables
 
-ROOT = Path(__file__).parents[2] / "shared" / "data"
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
@@ -59,11 +59,14 @@ def test_a_translation_is_rounded_to_what_a_picture_can_hold(monkeypatch):
 
 
 def test_the_table_says_means_and_spreads():
-    found = {"usps": {"source only": [90.0, 91.0, 92.0], "SRAGAN": [96.0, 97.0, 98.0], "target only": [96.5]}}
+    digits = {"source": 59_000, "target": 6_291, "test": 2_007}
+    rows = {"source only": [90.0, 91.0, 92.0], "SRAGAN": [96.0, 97.0, 98.0], "target only": [96.5]}
+    found = {"usps": {"digits": digits, **rows}}
     lines = tables.written(found).splitlines()
     assert lines[0] == "| accuracy, % | mnist to usps |"
     assert lines[2:5] == ["| source only | 91.00 ± 1.00 |", "| SRAGAN | 97.00 ± 1.00 |", "| target only | 96.50 |"]
-    assert lines[-2] == "| SRAGAN, as published | 96.80 |"
+    assert "| SRAGAN, as published | 96.80 |" in lines
+    assert "59,000 digits of the source, 6,291 of the target without their labels, 2,007 to test on" in lines[-1]
 
 
 def test_every_target_has_a_recipe_of_that_domain():
@@ -72,22 +75,65 @@ def test_every_target_has_a_recipe_of_that_domain():
         assert section["data"]["init_args"]["domains"] == ["mnist", domain]
 
 
+@pytest.fixture
+def root(tmp_path):
+    """A handful of digits of MNIST and USPS in the collections' own formats, beside a thousand that are held out."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "digits"
+    (folder / "MNIST" / "raw").mkdir(parents=True)
+    (folder / "usps").mkdir()
+    arrays = {}
+    for part, stem, count in (("train", "train", 1040), ("test", "t10k", 20)):
+        images, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count, np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            (folder / "MNIST" / "raw" / f"{stem}-{name}-ubyte").write_bytes(header + array.tobytes())
+        arrays |= {f"{part}_images": images[:, :16, :16], f"{part}_labels": labels}
+    np.savez(folder / "usps" / "usps_16x16_uint8.npz", **arrays)
+    return folder
+
+
+def test_examples_are_the_digits_of_one_collection(root):
+    source, target = (tables.Examples.of(root, domain, "usps", "train") for domain in ("mnist", "usps"))
+    assert source.images.shape == target.images.shape == (40, 3, 32, 32)
+    assert torch.equal(source.digits, target.digits)  # as they were written
+    border = target.images[:, :, :2].flatten(1)
+    assert (border == -1).all()  # USPS has more of a margin
+    assert (source.images[:, :, 2:4] != -1).any()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / "usps").is_dir(), reason="the digits are not beside this checkout (shared/data)")
-def test_the_whole_way_with_a_training_of_two_iterations(tmp_path, monkeypatch):
-    """What was trained is not trained again."""
-    monkeypatch.chdir(EXPERIMENTS.parent)
-    monkeypatch.setattr(tables.Examples, "of", lambda *where: bars(64, torch.Generator().manual_seed(len(where[2]))))
-    options = argparse.Namespace(root=ROOT, seeds=[5], targets=["usps"], epochs=1, precision="32-true")
-    options.more = ["--trainer.max_steps=2", "--trainer.limit_val_batches=0", "--trainer.limit_test_batches=1"]
-    found = tables.sragan_3(tmp_path, options)
-    assert {row: len(values) for row, values in found["usps"].items()}["SRAGAN"] == 1
-    config = yaml.safe_load((tmp_path / "usps-5" / "config.yaml").read_text())
-    assert config["seed_everything"] == 5
-    weights = sorted((tmp_path / "usps-5").glob("checkpoints/*.ckpt"))
-    assert [path.name for path in weights] == ["step-0000002.ckpt"]
-    written = weights[0].stat().st_mtime_ns
-    assert tables.sragan_3(tmp_path, options) == found
-    assert weights[0].stat().st_mtime_ns == written
-    assert np.isfinite(found["usps"]["target only"][0])
-    assert json.dumps(found)
+def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monkeypatch, capsys):
+    """What was trained is not trained again, what was stopped goes on, and other options are noticed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = ["tables.py", "sragan-3", f"--root={root}", "--seeds=5", "--targets=usps", "--epochs=1"]
+    few = ["--trainer.limit_val_batches=0", "--trainer.limit_test_batches=1", "--data.init_args.num_workers=0"]
+
+    def run(steps):
+        monkeypatch.setattr(sys, "argv", [*command, f"--trainer.max_steps={steps}", *few])
+        tables.main()
+        return json.loads(Path("runs/table-sragan-3/table.json").read_text())
+
+    found = run(2)
+    folder = Path("runs/table-sragan-3/usps-5")
+    assert found["usps"]["digits"] == {"source": 40, "target": 40, "test": 20}
+    assert all(len(found["usps"][row]) == 1 for row in ("source only", "SRAGAN", "target only"))
+    assert found["context"]["seeds"] == [5]
+    assert "| SRAGAN, as published | 96.80 |" in capsys.readouterr().out
+    assert yaml.safe_load((folder / "config.yaml").read_text())["seed_everything"] == 5
+    (checkpoint,) = folder.glob("checkpoints/step-*.ckpt")
+    written = checkpoint.stat().st_mtime_ns
+    assert run(2)["usps"] == found["usps"]
+    assert checkpoint.stat().st_mtime_ns == written
+    with pytest.raises(SystemExit, match=r"was trained with .*max_steps=2.* and now .*max_steps=3.* move it away"):
+        run(3)
+    (folder / "done").unlink()
+    run(3)
+    assert (folder / "checkpoints" / "step-0000003.ckpt").exists()
+
+
+def test_a_folder_without_digits_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tables.py", "sragan-3", f"--root={tmp_path}"])
+    with pytest.raises(SystemExit, match=str(tmp_path)):
+        tables.main()

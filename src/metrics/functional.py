@@ -66,6 +66,23 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
     return ssim_map((image.float() + 1) / 2, (reference.float() + 1) / 2, window_size=11).mean(dim=(1, 2, 3))
 
 
+def pixel_accuracy(image: Tensor, reference: Tensor, threshold: int = 12) -> Tensor:
+    """The share of pixels that are right, as photos translated into maps are scored (SRAGAN, table 2).
+
+    A pixel is right if its three channels, as bytes, are off by no more than the threshold in sum.
+
+    Args:
+        image: (N, 3, H, W) in [-1, 1]; rounded to what 8 bits hold.
+        reference: likewise.
+        threshold: greatest sum of absolute differences, of 765.
+
+    Returns:
+        (N,) in [0, 1].
+    """
+    one, other = (((picture.float() + 1) * 127.5).round().clamp(0, 255) for picture in (image, reference))
+    return ((one - other).abs().sum(dim=1) <= threshold).float().mean(dim=(1, 2))
+
+
 def soft_iou(mask: Tensor, truth: Tensor) -> Tensor:
     """Intersection over union of maps that may be soft: the sum of the minima over the sum of the maxima (Ruzicka).
 

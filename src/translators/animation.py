@@ -76,7 +76,13 @@ def from_0_to_1(frames: int) -> Tensor:
 # ------------------------------------------------------------------------------------------------ frames
 
 
-def animate(translator: Translator, image: Tensor, labels: Tensor, strengths: Tensor | None = None) -> Tensor:
+def animate(
+    translator: Translator,
+    image: Tensor,
+    labels: Tensor,
+    strengths: Tensor | None = None,
+    own: Tensor | None = None,
+) -> Tensor:
     """Translate a picture once for each label; of a translator with an averaged generator, by that.
 
     Args:
@@ -84,6 +90,7 @@ def animate(translator: Translator, image: Tensor, labels: Tensor, strengths: Te
         image: (3, H, W) in [-1, 1].
         labels: (T, K).
         strengths: (T,), for a `translate` that `takes_strength`: how strongly each frame is edited.
+        own: (K,), what the picture itself shows, if it is known.
 
     Returns:
         (T, 3, H, W) in [-1, 1], float32, on the CPU.
@@ -92,15 +99,19 @@ def animate(translator: Translator, image: Tensor, labels: Tensor, strengths: Te
         ValueError: if the translator does not take the image or one of the labels.
     """
     image, labels = image.to(translator.device), labels.to(translator.device)
+    shown = None if own is None else own.to(labels).expand_as(labels)
     frames = []
     with translator.averaged():
         if strengths is None:
-            for part in labels.split(BATCH):
-                frames.append(translator.translate(image.expand(len(part), -1, -1, -1), translator.wish(part)).image)
+            for start in range(0, len(labels), BATCH):
+                rows = slice(start, start + BATCH)
+                wish = translator.wish(labels[rows], None if shown is None else shown[rows])
+                frames.append(translator.translate(image.expand(len(labels[rows]), -1, -1, -1), wish).image)
         else:
             translate = cast(Any, translator.translate)
-            for label, strength in zip(labels, strengths.tolist(), strict=True):
-                frames.append(translate(image[None], translator.wish(label[None]), strength=strength).image)
+            for row, strength in enumerate(strengths.tolist()):
+                wish = translator.wish(labels[row : row + 1], None if shown is None else shown[row : row + 1])
+                frames.append(translate(image[None], wish, strength=strength).image)
     return torch.cat(frames).float().cpu()
 
 

@@ -50,7 +50,8 @@ class Translator(LightningModule, ABC):
         lr: Adam's learning rate, of both players.
         betas: Adam's moments' decay.
         clip_norm: greatest norm of a player's gradient; 0 leaves it as it is.
-        accumulate: parts that a batch is worked through in, to save memory; the update stays the same.
+        accumulate: parts that a batch is worked through in, to save memory; the update stays the same, but for what
+            goes by a batch's statistics.
         ema_decay: decay of the generator's moving average, which then is what validates, draws and is published; 0 for
             none.
         channels_last: memory layout of the images and weights; pays on GPUs and on CPUs with matrix units.
@@ -253,6 +254,7 @@ class Translator(LightningModule, ABC):
                     f"{type(self).__name__} cannot keep apart the labels of several datasets: take one of these alone, "
                     "or a model with the argument parts, such as StarGAN"
                 )
+            self._check_phases()
             loop = self.trainer.fit_loop.epoch_loop
             total = sum(phase.steps for phase in self.phases)
             if loop.max_steps > total:
@@ -267,9 +269,38 @@ class Translator(LightningModule, ABC):
         if self.hparams["channels_last"]:
             self.to(memory_format=torch.channels_last)
 
+    def _check_phases(self) -> None:
+        """Refuse phases that name parts which are not there."""
+        known = dict(self.named_modules())
+        for phase in self.phases:
+            for name in phase.learns:
+                if name not in known:
+                    raise ValueError(f"phase {phase.name!r} learns {name!r}, which is no part of {type(self).__name__}")
+
+    def _warn_of_idle_parts(self) -> None:
+        """Say which players, or networks of theirs, no phase trains."""
+        known = dict(self.named_modules())
+        taught = {id(each) for phase in self.phases for name in phase.learns for each in known[name].parameters()}
+        idle: list[str] = []
+        for player in ("generator", "discriminator"):
+            network = known[player]
+            parts = {player: network}
+            if isinstance(network, nn.ModuleDict):
+                parts = {f"{player}.{name}": part for name, part in network.items()}
+            idle += [name for name, part in parts.items() if taught.isdisjoint(map(id, part.parameters()))]
+        if idle:
+            rank_zero_warn(
+                f"no phase trains {', '.join(idle)}, which stay as they were initialised: name them in what a phase "
+                "learns, or start from weights (--model.init_args.start=runs/…)"
+            )
+
     def on_fit_start(self) -> None:
         """Take the weights to start from; only here does the trainer say whether it resumes a run."""
-        if self._start is not None and self.trainer.ckpt_path is None:
+        if self.trainer.ckpt_path is not None:
+            return
+        if self._start is None:
+            self._warn_of_idle_parts()
+        else:
             self.start_from(Translator.load(self._start))
 
     def start_from(self, other: Translator) -> None:
@@ -279,16 +310,10 @@ class Translator(LightningModule, ABC):
             ValueError: if it is of another kind, of other widths, depths or number of attributes, or has the same
                 attributes in another order. Other names are welcome: a model may go on to other attributes.
         """
-        theirs, ours = other.attributes, self.attributes
-        if theirs != ours and sorted(theirs) == sorted(ours):
-            raise ValueError(
-                f"the weights to start from know the attributes in another order than {', '.join(ours)}: take theirs, "
-                f"--data.init_args.attributes=[{','.join(theirs)}]"
-            )
         checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": other.hparams}
         _check_kind(self, type(other).__name__)
         _check_fit(self, checkpoint)
-        _check_same(self, checkpoint, ("one_hot", *self.bound_to_weights))
+        check_meaning(self, other, self.bound_to_weights)
         self.load_state_dict(other.state_dict())
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -341,9 +366,6 @@ class Translator(LightningModule, ABC):
         """Freeze what the phase does not train and thaw what it does; forget Adam's moments at its first iteration."""
         self.phase = phase
         known = dict(self.named_modules())
-        for name in phase.learns:
-            if name not in known:
-                raise ValueError(f"phase {phase.name!r} learns {name!r}, which is no part of {type(self).__name__}")
         for player in ("generator", "discriminator"):
             known[player].requires_grad_(False).eval()
         for name in phase.learns:
@@ -370,9 +392,9 @@ class Translator(LightningModule, ABC):
         """What to ask for in validation, tests and grids, so that a batch's images get a label, (B, K)."""
         return Target(label=label, reference=batch["reference"], source_label=batch["label"])
 
-    def wish(self, label: Tensor) -> Target:
-        """What to ask for so that pictures of which nothing else is known get a label, (B, K)."""
-        return Target(label=label)
+    def wish(self, label: Tensor, own: Tensor | None = None) -> Target:
+        """What to ask for so that pictures get a label, (B, K); of which their own, as much, is known or nothing."""
+        return Target(label=label, source_label=own)
 
     def attainable(self, label: Tensor, edits: Tensor) -> Tensor:
         """Of the edits (B, E, K) of images with a label (B, K) those that this model can make; the others become that
@@ -504,6 +526,21 @@ def _check_kind(model: Translator, name: str) -> None:
         raise ValueError(
             f"this checkpoint is of {name}, the model is {type(model).__name__}: choose the one that made it"
         )
+
+
+def check_meaning(model: Translator, other: Translator, settings: Iterable[str] = ()) -> None:
+    """Refuse to start from weights that know the same attributes in another order, or were trained otherwise.
+
+    Raises:
+        ValueError: saying what differs.
+    """
+    theirs, ours = other.attributes, model.attributes
+    if theirs != ours and sorted(theirs) == sorted(ours):
+        raise ValueError(
+            f"the weights to start from know the attributes in another order than {', '.join(ours)}: take theirs, "
+            f"--data.init_args.attributes=[{','.join(theirs)}]"
+        )
+    _check_same(model, {"hyper_parameters": other.hparams}, ("one_hot", *settings))
 
 
 def _check_same(model: Translator, checkpoint: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -285,7 +285,8 @@ class BridgeGAN(Translator):
     N(0, 1), or a reference, of which the label is then said to be, or both, for results between the two. In training
     the references' labels are the targets; each batch is translated in all three ways.
 
-    The defaults are the released code's, but for its noise bank and batches of 60. The supplement has batches of 48,
+    The defaults are the released code's, but for its noise bank and batches of 60; that code also draws a fresh batch
+    for each update of the generator, and its targets from the batch itself. The supplement has batches of 48,
     lambda_cyc=100 and lambda_ak=100, and does not speak of the penalty.
 
     Args:
@@ -413,6 +414,8 @@ class BridgeGAN(Translator):
             ``reference``: S_ref, if there is a reference.
         """
         check_finite(strength=strength)
+        parts = {name: None if part is None else part.to(image) for name, part in vars(target).items()}
+        target = Target(**parts)
         difference = strength * self._difference(image, target)
         mapping, encoder = self.generator["mapping"], self.generator["encoder"]
         source = encoder(image, -difference)
@@ -481,9 +484,10 @@ class BridgeGAN(Translator):
         noise = row_noise(batch["index"]).to(batch["image"])
         return Target(label=label, latent=noise, source_label=batch["label"])
 
-    def wish(self, label: Tensor) -> Target:
-        """The label, with the noise of a split's first row; C tells what the pictures show."""
-        return Target(label=label, latent=row_noise(torch.zeros(len(label))).to(label))
+    def wish(self, label: Tensor, own: Tensor | None = None) -> Target:
+        """The label, with the noise of a split's first row; C tells what the pictures show, if nobody does."""
+        noise = row_noise(torch.zeros(len(label))).to(self.device)
+        return Target(label=label, latent=noise, source_label=own)
 
     # ------------------------------------------------------------------------------------------------ training
 

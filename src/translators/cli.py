@@ -191,6 +191,9 @@ def _suggestions(folder: Path, model: Any, data: Any, judge: str | None) -> list
     if not Path(f"experiments/models/{longer}.yaml").exists():
         longer = f"{family}-small"
     if isinstance(model, PerceptualNetwork):
+        domains = len(getattr(data, "attributes", ())) == (2 if getattr(data, "one_hot", False) else 1)
+        if not (domains or Path(f"experiments/sragan-quick-{recipe}.yaml").exists()):
+            return []
         network = f"--model.init_args.vgg={folder} --model.init_args.vgg_width={model.hparams['width']}"
         settings["ARGS"] = f"{settings['ARGS']} {network}".strip()
         same = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items() if value)

@@ -188,10 +188,12 @@ class CoSegmentation(nn.Module):
 
     def gate(self, content: Tensor) -> Tensor:
         """c_attn, a factor in (0, 1) for each channel of an image's partner: (B, C, h, w) to (B, C, 1, 1)."""
-        pooled = content.mean((2, 3))
-        if self.gate_pool == "avgmax":
-            pooled = (pooled + content.amax((2, 3))) / 2
-        factors: Tensor = self.co_attn(pooled)
+        with torch.autocast(content.device.type, enabled=False):  # averages of two exemplars differ by some thousandths
+            content = precise(content)
+            pooled = content.mean((2, 3))
+            if self.gate_pool == "avgmax":
+                pooled = (pooled + content.amax((2, 3))) / 2
+            factors: Tensor = self.co_attn(pooled)
         return factors[:, :, None, None]
 
     def forward(self, content: Tensor, other: Tensor) -> Tensor:
@@ -417,7 +419,9 @@ class LOMIT(Translator):
         lambda_tv: weight of the masks' total variation, in the authors' code but 0 there; at 0 it is not computed.
         n_critic: discriminator updates per generator update.
         training: what every `Translator` takes. `accumulate` changes an update a little here: the batch norms of the
-            masks see each part by itself.
+            masks see each part by itself. (They see both orders at once, where the authors' code draws the masks of
+            one after the other's.) Of an exactly flat picture the gradients are not finite, and the update is skipped:
+            its norms divide by nothing.
 
     Raises:
         ValueError: if a size or a name is none of these.
@@ -480,6 +484,8 @@ class LOMIT(Translator):
             }
         )
         self.discriminator = Discriminator(len(attributes), image_size, discriminator_width, depth)
+        if image_size % 4:
+            raise ValueError(f"image_size must be a multiple of 4, got {image_size}")
         _initialise(self.generator, nn.init.kaiming_normal_)  # sect. 7.2, He et al.
         _initialise(self.discriminator, partial(nn.init.normal_, std=0.02))
         if he_init:

@@ -326,6 +326,10 @@ def lomit(
     are of others who trained with it. Its deviations, nested, become the model's ``std_mode``. Its one style encoder
     becomes two, which a further training tells apart, unless ``settings`` say ``share_style_branches=True``.
 
+    Two things no file tells. The code's first revision had no tanh and sigmoid in the gate and no activations in the
+    decoder's perceptrons: its files load, and mean something else. And the authors translate in training mode, by the
+    batch's statistics, where the model here goes by the running ones.
+
     Args:
         generator: its file, or the state dict in it.
         discriminator: likewise. Without one it is left as initialised, for images of ``image_size`` (128, if
@@ -341,6 +345,8 @@ def lomit(
     """
     weights = read(generator, "generator", norms_with_memory=("mask.",))
     _expect(weights, "generator", "LOMIT's generator")
+    for name in [key for key in weights if key.endswith(".running_mean")]:  # PyTorch 0.4.0 did not count batches
+        weights.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
     inferred: dict[str, Any] = {
         "generator_width": _convolution(weights, "generator", "c_encoder.main.0.conv.weight")[0],
         "blocks": _count(weights, r"c_encoder\.main\.\d+\.main\.0\.conv\.weight"),
@@ -349,7 +355,7 @@ def lomit(
     }
     if "decoder.f_mlp.main.0.fc.bias" in weights:
         inferred["mlp_dim"] = weights["decoder.f_mlp.main.0.fc.bias"].numel()
-    names, critic = ["attribute_0"] if attributes is None else list(attributes), None
+    names, critic = _named(attributes, ["attribute_0"] if attributes is None else attributes), None
     if discriminator is not None:
         critic = read(discriminator, "discriminator")
         _expect(critic, "discriminator", "LOMIT's discriminator")
@@ -518,6 +524,8 @@ def _named(attributes: Sequence[str] | None, usual: Sequence[str]) -> list[str]:
     """The names given for a file's attributes, or the usual ones, which are as many as the file has."""
     if attributes is None:
         return list(usual)
+    if isinstance(attributes, str):
+        raise ValueError(f"attributes must be a list of names, got {attributes!r}: [{attributes!r}] is one")
     if len(attributes) != len(usual):
         raise ValueError(
             f"the weights are for {len(usual)} attributes, but {len(attributes)} are named: {', '.join(attributes)}"

@@ -94,7 +94,7 @@ class Features(nn.Module):
 
 def check_source(source: str) -> None:
     """Raise a ValueError unless a source of weights is a known word or something that is there."""
-    if source not in ("imagenet", "random") and not Path(source).exists():
+    if source not in ("imagenet", "random") and not (source and Path(source).exists()):
         raise ValueError(
             f"vgg must be imagenet, random, a file of torchvision's VGG-19, or the run folder of a perceptual network "
             f"(make train MODEL=perception …); there is no {source}"
@@ -114,12 +114,7 @@ def fill_front(network: nn.Sequential, source: str) -> None:
         ValueError: if a file is damaged, or the weights have another width.
     """
     check_source(source)
-    if source == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            initialise_he(network)
-        return
-    state = _imagenet() if source == "imagenet" else _read(Path(source))
+    state = {"imagenet": _imagenet, "random": lambda: _random(network)}.get(source, lambda: _read(Path(source)))()
     wanted = network.state_dict()
     found = {name: state.get(f"features.{name}") for name in wanted}
     for name, value in found.items():
@@ -130,6 +125,15 @@ def fill_front(network: nn.Sequential, source: str) -> None:
                 f"expected {tuple(wanted[name].shape)}; set vgg_width to what they have (64 for ImageNet's)"
             )
     network.load_state_dict({name: value for name, value in found.items() if value is not None})
+
+
+def _random(network: nn.Sequential) -> dict[str, Tensor]:
+    """Of a network in plain layout on the CPU, whatever this one's are: what is drawn depends on both."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        drawn = front(len(network[0].get_parameter("weight")))
+        initialise_he(drawn)
+    return {f"features.{name}": value for name, value in drawn.state_dict().items()}
 
 
 def _imagenet() -> dict[str, Tensor]:
@@ -173,16 +177,18 @@ class PerceptualNetwork(LightningModule):
         domain: learn from pictures of this domain alone; None from all. Labels of the domain that is translated into
             are not for an unsupervised method to see.
         lr: Adam's learning rate.
+        seed: of the light, with the step and the process.
     """
 
     def __init__(
         self,
         attributes: Sequence[str],
         one_hot: bool = False,
-        width: int = 16,
+        width: int = 8,
         column: Literal["label", "digit"] = "label",
         domain: str | None = None,
         lr: float = 1e-3,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         check_least(1, width=width)
@@ -200,9 +206,15 @@ class PerceptualNetwork(LightningModule):
         logits: Tensor = self.classifier(self.features(normalised(image)).mean((2, 3)))
         return logits
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of what is shown in another light."""
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The light is a function of the step: a resumed run goes on as if it had not been stopped."""
+        torch.manual_seed((self.hparams["seed"] * 1_000_003 + self.global_step) * 1024 + self.global_rank)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | None:
+        """Cross-entropy of what is shown in another light; of a batch without any of the domain, nothing."""
         image, answer = self._asked(batch)
+        if len(image) == 0:
+            return None
         loss, right = self._answered(self(_in_any_light(image)), answer)
         self.log_dict({"train/loss": loss.detach(), "train/accuracy": right}, prog_bar=True)
         return loss
@@ -217,6 +229,8 @@ class PerceptualNetwork(LightningModule):
 
     def _measure(self, split: str, batch: dict[str, Tensor]) -> None:
         image, answer = self._asked(batch)
+        if len(image) == 0:
+            return
         _, right = self._answered(self(image), answer)
         self.log(f"{split}/accuracy", right, batch_size=len(image), sync_dist=True)
         if split == "val":

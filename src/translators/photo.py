@@ -186,7 +186,9 @@ def _run(options: argparse.Namespace) -> None:
     image = tensor(cut)
     try:
         labels, strengths = _course(translator, image, options)
-        translations = animate(translator, image, labels, strengths)
+        names, known = translator.attributes, options.own or not translator.hparams["one_hot"]
+        own = _label(options.own, torch.zeros(len(names)), names) if known else None
+        translations = animate(translator, image, labels, strengths, own)
     except ValueError as error:
         raise ValueError(f"{type(translator).__name__} cannot make these frames: {error}") from error
     if options.box:

@@ -15,11 +15,12 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
-from translators.base import Translator
-from translators.checks import check_image, check_known, check_least
+from translators.base import Translator, check_meaning
+from translators.checks import check_finite, check_image, check_known, check_least
 from translators.cyclegan import CycleGAN
 from translators.domains import check_two_domains, is_second, pair_of_domains
-from translators.layers import BatchNorm2d, Sigmoid
+from translators.induction import AdaptiveWeight
+from translators.layers import BatchNorm2d, Sigmoid, precise
 from translators.losses import logistic
 from translators.perception import LAYERS, Features, fill_front, front, normalised
 from translators.pool import ImagePool
@@ -28,6 +29,7 @@ from translators.types import Batch, Phase, Target, Translation
 
 LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8)  # w_l of eq. 4, inside the square
 DISTANCES = ("perceptual", "l1", "l2", "ssim")
+LEAST = 12  # px: at a quarter of the side, borders of two places are mirrored
 
 
 class AttentionBranch(nn.Module):
@@ -60,97 +62,6 @@ class AttentionBranch(nn.Module):
 def _up(wide: int, norm: Norm) -> list[nn.Module]:
     deconvolution = nn.ConvTranspose2d(wide, wide // 2, 3, 2, 1, output_padding=1, bias=False)
     return [deconvolution, norm_of(wide // 2, norm), nn.ReLU(inplace=True)]
-
-
-# ------------------------------------------------------------------------------------------------ the weight
-
-
-class AdaptiveWeight(nn.Module):
-    """Adaptive weight induction (sect. 3.4): the weight of the self-regularisation grows until it is felt.
-
-    It starts at 0 and grows in steps. The more it weighs, the easier the discriminator's task; once the moving average
-    of the discriminator's loss sinks below a threshold (or the generator's adversarial loss rises above one), it stays.
-    At equilibrium the first is 2 log 2 = 1.386, the second log 2 = 0.693.
-
-    Its state is in buffers: it is saved with the weights, and a resumed run goes on in mid-ramp.
-
-    Args:
-        warmup: updates before it grows; up to four times as many while the loss is beyond the threshold already.
-        every: updates between two steps.
-        step: what each adds.
-        greatest: where it stops growing at the latest.
-        rises: the loss that is watched is beyond the threshold when above it.
-        threshold: of the loss's moving average.
-        patience: how many times in a row, ``every`` updates apart, it must be found beyond.
-        decay: of the moving average.
-    """
-
-    WARMUP, RAMP, HOLD = range(3)
-    value: Tensor  # lambda of eq. 1
-    average: Tensor  # of the loss that is watched
-    stage: Tensor  # WARMUP, RAMP or HOLD
-    updates: Tensor  # since that began
-    hits: Tensor  # in a row
-
-    def __init__(
-        self,
-        warmup: int = 500,
-        every: int = 40,
-        step: float = 0.2,
-        greatest: float = 20.0,
-        rises: bool = False,
-        threshold: float = 1.0,
-        patience: int = 3,
-        decay: float = 0.98,
-    ) -> None:
-        super().__init__()
-        self.warmup, self.every, self.step, self.greatest = warmup, every, step, greatest
-        self.rises, self.threshold, self.patience, self.decay = rises, threshold, patience, decay
-        for name in ("value", "average"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
-        for name in ("stage", "updates", "hits"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.int64))
-        self.average.fill_(torch.nan)
-
-    def restart(self) -> None:
-        """Begin anew, at 0."""
-        for buffer in self.buffers():
-            buffer.zero_()
-        self.average.fill_(torch.nan)
-
-    def hold(self) -> None:
-        """Keep the weight from now on, wherever it is."""
-        self._enter(self.HOLD)
-
-    def observe(self, loss: float) -> None:
-        """Take in an update's loss, the mean over the batch and the processes."""
-        first = bool(self.average.isnan())
-        self.average.fill_(loss if first else self.decay * float(self.average) + (1 - self.decay) * loss)
-        self.updates += 1
-        updates, stage = int(self.updates), int(self.stage)
-        if stage == self.WARMUP and updates >= self.warmup:
-            if not self._beyond() or updates >= 4 * self.warmup:
-                self._enter(self.RAMP)
-        elif stage == self.RAMP and updates % self.every == 0:
-            self.hits.fill_(int(self.hits) + 1 if self._beyond() else 0)
-            if int(self.hits) >= self.patience:
-                self.hold()
-            elif float(self.value) >= self.greatest - 1e-9:
-                rank_zero_warn(
-                    f"the self-regularisation's weight has reached its greatest, {self.greatest:g}, and the loss never "
-                    "its threshold: look whether it is felt at all (induction_greatest, induction_threshold)"
-                )
-                self.hold()
-            elif int(self.hits) == 0:
-                self.value.fill_(min(float(self.value) + self.step, self.greatest))
-
-    def _beyond(self) -> bool:
-        average = float(self.average)
-        return average > self.threshold if self.rises else average < self.threshold
-
-    def _enter(self, stage: int) -> None:
-        self.stage.fill_(stage)
-        self.updates.zero_()
 
 
 # ------------------------------------------------------------------------------------------------ the translator
@@ -257,14 +168,18 @@ class SRAGAN(Translator):
         check_known("induction_monitor", induction_monitor, ("discriminator", "generator"))
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width, vgg_width=vgg_width)
         check_least(0, blocks=blocks, induction_warmup=induction_warmup, induction_greatest=induction_greatest)
+        check_finite(induction_greatest=induction_greatest, induction_threshold=induction_threshold)
         check_least(1, depth=depth, induction_every=induction_every, induction_patience=induction_patience)
         if len(layers) != len(LAYER_WEIGHTS):
             raise ValueError(f"layers must be three of {', '.join(LAYERS)}, got {', '.join(layers)}")
         for layer in layers:
             check_known("layers", layer, LAYERS)
-        if image_size % 4 or image_size < 4 << depth:
+        if list(layers) != sorted(set(layers), key=list(LAYERS).index):
+            raise ValueError(f"layers must go from the first to the last, each once, got {', '.join(layers)}")
+        least = max(LEAST, 4 << depth)
+        if image_size % 4 or image_size < least:
             raise ValueError(
-                f"image_size must be a multiple of 4 and, for a discriminator of depth {depth}, at least {4 << depth}; "
+                f"image_size must be a multiple of 4 and, for a discriminator of depth {depth}, at least {least}; "
                 f"got {image_size}"
             )
         self.generator = nn.ModuleDict({"initial": ResnetGenerator(generator_width, blocks, dilation=2, norm=norm)})
@@ -304,7 +219,7 @@ class SRAGAN(Translator):
         Raises:
             ValueError: if image or label is anything else.
         """
-        check_image("SRAGAN", image)
+        check_image("SRAGAN", image, least=LEAST)
         to_y = is_second(target.label, len(image), self.attributes)[:, None, None, None]
         translation = self._translated(image)
         mask = None if translation.mask is None else torch.where(to_y, translation.mask, 0)
@@ -332,7 +247,7 @@ class SRAGAN(Translator):
         Raises:
             ValueError: if there is no map yet, or the threshold lies elsewhere.
         """
-        check_image("SRAGAN", image)
+        check_image("SRAGAN", image, least=LEAST)
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {threshold:g}")
         if not self.attends:
@@ -357,14 +272,23 @@ class SRAGAN(Translator):
         """Terms adv (eq. 3) and percept (eq. 4); their weighted sum is eq. 1."""
         x, _ = pair_of_domains("SRAGAN", batch, self.attributes)
         translation = self._translated(x)
-        self.note(weight=self.induction.value, watched=self.induction.average, stage=self.induction.stage.double())
+        if self.hparams["lambda_percept"] is None:
+            controller = self.induction
+            self.note(weight=controller.value, watched=controller.average, stage=controller.stage.float())
         return {
             "adv": logistic.generator(self.discriminator(self._shown(translation.image))),
             "percept": self.self_regularisation(x, translation.image),
         }
 
     def self_regularisation(self, image: Tensor, output: Tensor) -> Tensor:
-        """Eq. 4: how much an image's features changed; or its pixels. (B, 3, H, W) twice, to a scalar."""
+        """Eq. 4: how much an image's features changed; or its pixels. (B, 3, H, W) twice, to a scalar.
+
+        In float32 whatever the autocast: of two images that hardly differ a half's gradient is mostly rounding.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            return self._difference(precise(image), precise(output))
+
+    def _difference(self, image: Tensor, output: Tensor) -> Tensor:
         distance = self.hparams["distance"]
         if distance == "l1":
             return (output - image).abs().mean()
@@ -402,7 +326,7 @@ class SRAGAN(Translator):
 
     def observe(self, player: str, terms: Mapping[str, Tensor]) -> None:
         """Let the controller hear the loss that it watches."""
-        if player == self.hparams["induction_monitor"]:
+        if player == self.hparams["induction_monitor"] and self.hparams["lambda_percept"] is None:
             self.induction.observe(float(terms["adv"]) * (2 if player == "discriminator" else 1))
 
     def setup(self, stage: str) -> None:
@@ -414,49 +338,61 @@ class SRAGAN(Translator):
         super().setup(stage)
         if stage == "fit" and self.hparams["distance"] == "perceptual":
             self._perception(next(self.parameters()))
+        if stage == "fit" and self.hparams["lambda_percept"] is None:
+            self._warn_of_long_ramps()
+
+    def _warn_of_long_ramps(self) -> None:
         ramp = self.hparams["induction_warmup"] + 100 * self.hparams["induction_every"]
-        for phase in self.phases if stage == "fit" and self.hparams["lambda_percept"] is None else ():
-            if _restarts(phase) and phase.steps - phase.decay < ramp:
+        for phase in self.phases:
+            flat = phase.steps - phase.decay
+            if _learns(phase, "initial") != _learns(phase, "attention") and flat < ramp:
                 rank_zero_warn(
                     f"phase {phase.name!r}: the self-regularisation's weight may grow for {ramp} iterations, longer "
-                    f"than the {phase.steps - phase.decay} before the learning rate falls: lower induction_warmup or "
-                    "induction_every"
+                    f"than the {flat} before the learning rate falls: lower induction_warmup or induction_every"
                 )
 
     def on_fit_start(self) -> None:
         """As every `Translator`; and a new run's G_attn starts from the VGG's weights (sect. 3.2)."""
-        if self.hparams["use_attention"] and self._start is None and self.trainer.ckpt_path is None:
+        if self.hparams["use_attention"] and self.trainer.ckpt_path is None:
             attention = self.generator["attention"]
             assert isinstance(attention, AttentionBranch)
             fill_front(attention.front, self.hparams["vgg"])
         super().on_fit_start()
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Use the map if it learns; begin with an empty pool, and, unless both parts learn, with a weight of 0."""
-        if "attention" in self.generator and {"generator", "generator.attention"} & set(phase.learns):
-            self.attends.fill_(True)
+        """Use the map once it learns; begin with an empty pool, and, unless both parts learn, with a weight of 0."""
+        initial, attention = _learns(phase, "initial"), _learns(phase, "attention")
+        if initial or attention:
+            self.attends.fill_(attention and "attention" in self.generator)
         self.pool = ImagePool(self.hparams["pool_size"])
-        if _restarts(phase):
+        if initial != attention:
             self.induction.restart()
         elif phase is not self.phases[0]:
             self.induction.hold()
 
     def start_from(self, other: Translator) -> None:
-        """Take over the weights of another SRAGAN, or, with norms of each image, G_0 alone from a CycleGAN's G.
+        """Take over the weights of another SRAGAN; of one without a map, or from a CycleGAN's G, those of G_0.
 
         Raises:
-            ValueError: if the other is of another kind, or of another size.
+            ValueError: if the other is of another kind, of another size, or translates the other way.
         """
-        if not isinstance(other, CycleGAN):
+        if not isinstance(other, CycleGAN | SRAGAN) or "attention" in getattr(other, "generator", {}):
             super().start_from(other)
             return
-        theirs, ours = (dict(network.state_dict()) for network in (other.generator["ab"], self.generator["initial"]))
+        if isinstance(other, SRAGAN) and not self.hparams["use_attention"]:
+            super().start_from(other)
+            return
+        check_meaning(self, other)
+        whose = other.generator["ab" if isinstance(other, CycleGAN) else "initial"]
+        theirs, ours = (dict(network.state_dict()) for network in (whose, self.generator["initial"]))
         if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
             raise ValueError(
-                "G_0 starts from a CycleGAN's residual generator without blur filters, of the same generator_width and "
-                "blocks, with norm=instance here: give the model these settings"
+                "G_0 starts from a residual generator without blur filters, of the same norm, generator_width and "
+                "blocks (a CycleGAN's has norm=instance): give the model these settings"
             )
         self.generator["initial"].load_state_dict(theirs)
+        if isinstance(other, SRAGAN):
+            self.discriminator.load_state_dict(other.discriminator.state_dict())
 
     def process_state(self) -> dict[str, Tensor]:
         """What the pool holds: without it a resumed run's discriminator would see other images."""
@@ -467,6 +403,7 @@ class SRAGAN(Translator):
         self.pool.restore(state["pool"])
 
 
-def _restarts(phase: Phase) -> bool:
-    """Whether the controller begins anew: in phases that teach one part alone."""
-    return len({"generator.initial", "generator.attention"} & set(phase.learns)) == 1
+def _learns(phase: Phase, part: str) -> bool:
+    """Whether a phase teaches a part of the generator, or something in it."""
+    name = f"generator.{part}"
+    return any(learns == "generator" or f"{learns}.".startswith(f"{name}.") for learns in phase.learns)

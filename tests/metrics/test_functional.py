@@ -9,7 +9,18 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from datamodules import Shapes
 from datamodules.drawn.figures import Figure, cover
-from metrics.functional import change_outside, circularity, coverage, l1, masked_l1, psnr, share_inside, soft_iou, ssim
+from metrics.functional import (
+    change_outside,
+    circularity,
+    coverage,
+    l1,
+    masked_l1,
+    pixel_accuracy,
+    psnr,
+    share_inside,
+    soft_iou,
+    ssim,
+)
 
 
 @pytest.fixture
@@ -23,6 +34,16 @@ def test_black_and_white_differ_by_one():
     black, white = torch.full((2, 3, 8, 8), -1.0), torch.full((2, 3, 8, 8), 1.0)
     assert l1(black, white).tolist() == [1, 1]
     assert l1(black, black).tolist() == [0, 0]
+
+
+def test_a_pixel_is_right_up_to_a_sum_of_twelve():
+    """As bytes: off by (4, 4, 4), right; by (5, 4, 4), wrong; rounded first."""
+    truth = torch.full((1, 3, 1, 4), 100 / 127.5 - 1)
+    off = torch.tensor([[4.0, 4, 4], [5, 4, 4], [-4, 4, -4], [0, 0, 12.4]]).T[None, :, None]
+    shown = truth + off / 127.5
+    assert pixel_accuracy(shown, truth).tolist() == [0.75]
+    assert pixel_accuracy(shown, truth, threshold=13).tolist() == [1]
+    assert pixel_accuracy(shown, truth, threshold=11).tolist() == [0]
 
 
 def test_masked_l1_averages_inside_the_mask_only():

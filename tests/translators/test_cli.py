@@ -282,7 +282,7 @@ def test_the_last_words_name_what_exists(finished):
 def test_what_to_try_next_is_a_command_for_the_same_data(recipe, model, root, judge, commands, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     folder = Path("runs") / recipe / "x"
-    data = SimpleNamespace(root=root, attributes=("cat", "dog")) if root else SimpleNamespace()
+    data = SimpleNamespace(root=root, attributes=("cat", "dog"), one_hot=True) if root else SimpleNamespace()
     found = [command for _, command in _suggestions(folder, model, data, judge)]
     assert found == [command.format(folder=folder) for command in commands]
 

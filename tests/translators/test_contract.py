@@ -52,6 +52,16 @@ def test_translation_has_the_shapes_and_ranges_of_the_contract(make):
         assert picture.shape[1] in (1, 3)
 
 
+def test_pictures_and_masks_are_in_full_precision_whatever_the_autocast(make):
+    """A half's steps are wider than an 8-bit picture's, and where it saturates nothing comes back."""
+    model = make()
+    given = batch(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        translation = model(given["image"], wish(given))
+    for shown in (translation.image, translation.mask, translation.flow):
+        assert shown is None or shown.dtype == torch.float32
+
+
 def test_translation_is_differentiable(make):
     model = make()
     given = batch(model)
@@ -132,7 +142,7 @@ def test_a_lambda_of_zero_takes_its_term_out(make, tmp_path):
 
 
 def test_a_step_in_mixed_precision_is_close_to_one_in_full(make, tmp_path):
-    """A half's numbers (bfloat16) lie 1/256 to 1/128 apart; of what adds up, a term may be off by 1 % or by 0.005."""
+    """A half's numbers (bfloat16) lie 1/256 to 1/128 apart; of what adds up, a term may be off by 1 % or by 0.008."""
     found = []
     for precision in ("32-true", "bf16-mixed"):
         seen = Snapshots()
@@ -143,7 +153,7 @@ def test_a_step_in_mixed_precision_is_close_to_one_in_full(make, tmp_path):
     full, mixed = found
     assert {name.split("/")[0] for name in full} == {"discriminator", "generator"}
     assert full != mixed
-    assert mixed == pytest.approx(full, rel=0.01, abs=0.005)
+    assert mixed == pytest.approx(full, rel=0.01, abs=0.008)
 
 
 def test_a_checkpoint_reloads_to_the_same_picture(make, tmp_path):

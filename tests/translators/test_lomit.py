@@ -106,13 +106,13 @@ def test_weights_have_the_authors_names_and_shapes_in_their_order(large):
 
 @pytest.mark.parametrize(("size", "side"), [(128, 2), (256, 4)])
 def test_shapes_at_full_size(size, side):
-    with torch.device("meta"):
-        model = LOMIT(["Male", "Goatee"], image_size=size)
-        image = torch.zeros(2, 3, size, size)
+    model = LOMIT(["Male", "Goatee"], image_size=size, generator_width=4, discriminator_width=2)
+    image = torch.zeros(2, 3, size, size)
+    with torch.no_grad():
         parts = model._parts(torch.cat([image, image]))
         translation = model.translate(image, Target(reference=image))
         scores, logits = model.discriminator(image)
-    assert parts.content.shape == (4, 256, size // 4, size // 4)
+    assert parts.content.shape == (4, 16, size // 4, size // 4)
     assert parts.mask.shape == (4, 1, size // 4, size // 4)
     assert parts.foreground.shape == parts.background.shape == (4, 8)
     assert translation.image.shape == image.shape and translation.mask.shape == (2, 1, size, size)
@@ -794,7 +794,7 @@ def test_a_generator_step_reaches_all_of_its_networks():
 
 
 def test_training_resumes_exactly_batch_norms_and_all(tmp_path):
-    stop_and_resume(lambda: small(attributes=NAMES[:2], n_critic=2, ema_decay=0.5), tmp_path, 3, 6)
+    stop_and_resume(lambda: small(image_size=32, attributes=NAMES[:2], n_critic=2, ema_decay=0.5), tmp_path, 3, 6)
     whole, parts = (checkpoints.read(checkpoints.newest(tmp_path / name)) for name in ("whole", "parts"))
     assert any(name.endswith("running_var") for name in whole["state_dict"])
     assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
@@ -970,3 +970,33 @@ def test_weights_that_do_not_fit_are_refused(theirs):
     refuses("lack conv2.weight", discriminator=without(d, "conv2.weight"))
     with pytest.raises(ValueError, match="look like those of LOMIT's discriminator"):
         official.load("stargan", generator=other.generator.state_dict(), discriminator=d)
+
+
+@torch.no_grad()
+def test_the_gate_tells_exemplars_apart_in_mixed_precision_too():
+    """Their averages differ by thousandths, which a half's steps would swallow."""
+    torch.manual_seed(0)
+    gate = CoSegmentation(16).gate
+    one, other = (0.4 + 0.01 * torch.randn(2, 1, 16, 8, 8)).bfloat16()
+    expected = gate(one.float()) - gate(other.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gate(one) - gate(other)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    assert expected.abs().max() > 0
+
+
+def test_a_side_that_is_no_multiple_of_four_is_refused():
+    with pytest.raises(ValueError, match="image_size must be a multiple of 4, got 18"):
+        LOMIT(["Smiling"], image_size=18, depth=1)
+
+
+def test_a_file_of_pytorch_0_4_0_has_counted_no_batches():
+    torch.manual_seed(0)
+    model = LOMIT(["Smiling"], image_size=16, generator_width=4, discriminator_width=4, blocks=1, depth=2, mlp_dim=8)
+    weights = {name: value for name, value in model.generator.state_dict().items() if "num_batches" not in name}
+    loaded = official.load("lomit", generator=weights, image_size=16, depth=2)
+    for name, value in weights.items():
+        assert torch.equal(loaded.generator.state_dict()[name], value)
+    with pytest.raises(ValueError, match="attributes must be a list of names, got 'Male'"):
+        official.load("lomit", generator=weights, attributes="Male", image_size=16, depth=2)

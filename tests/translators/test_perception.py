@@ -115,6 +115,26 @@ def test_a_network_of_ones_own_learns_and_is_taken_over_by_its_run_folder(tmp_pa
         assert torch.equal(one, other)
 
 
+def test_a_resumed_network_ends_where_an_uninterrupted_one_does(tmp_path):
+    torch.manual_seed(0)
+    data = TinyData(attributes=("Bright",))
+    whole, first, second = (PerceptualNetwork(data.attributes, width=2) for _ in range(3))
+    for model in (first, second):
+        model.load_state_dict(whole.state_dict())
+    fit(whole, tmp_path / "whole", 6, data=TinyData(attributes=("Bright",)))
+    fit(first, tmp_path / "parts", 3, data=data, callbacks=[LastCheckpoints(every_n_steps=100)])
+    resume = tmp_path / "parts" / "checkpoints" / "step-0000003.ckpt"
+    fit(second, tmp_path / "parts", 6, data=TinyData(attributes=("Bright",)), resume=resume)
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_a_batch_without_the_domain_teaches_nothing(tmp_path):
+    model = PerceptualNetwork(("mnist", "usps"), one_hot=True, domain="usps", width=2)
+    label = torch.tensor([[1.0, 0.0]])
+    batch = {"image": torch.zeros(1, 3, 8, 8), "label": label, "reference": torch.zeros(1, 3, 8, 8)}
+    assert model.training_step({**batch, "reference_label": label}, 0) is None
+
+
 def test_only_the_chosen_domains_pictures_are_learnt_from():
     model = PerceptualNetwork(("mnist", "usps"), one_hot=True, column="digit", domain="mnist", width=2)
     batch = {

@@ -11,9 +11,10 @@ from torch.nn import functional
 from tiny import Rows, Snapshots, make_batch
 from translators import SRAGAN, CycleGAN, Phase, Target, Translator
 from translators.checkpoints import AtomicCheckpointIO
+from translators.induction import AdaptiveWeight
 from translators.perception import Features
 from translators.residual import PatchDiscriminator, ResidualBlock, ResnetGenerator
-from translators.sragan import AdaptiveWeight, AttentionBranch
+from translators.sragan import AttentionBranch
 
 SMALL = {"image_size": 16, "generator_width": 4, "discriminator_width": 4, "blocks": 1, "depth": 2, "vgg_width": 2}
 TRANSLATE = {"learns": ("generator.initial", "discriminator")}
@@ -505,8 +506,9 @@ def test_a_loaded_model_knows_whether_it_attends(tmp_path):
     assert torch.equal(one.mask, other.mask)
 
 
-def test_the_attention_branch_starts_from_the_vggs_weights():
-    model = small(phases=[Phase(1, **TRANSLATE)])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_attention_branch_starts_from_the_vggs_weights(channels_last):
+    model = small(phases=[Phase(1, **TRANSLATE)], channels_last=channels_last)
     expected = Features("random", 2, ["relu3_3"]).network.state_dict()
     fit(model, domains_batch())
     for name, value in model.generator["attention"].front.state_dict().items():
@@ -520,8 +522,80 @@ def test_g0_may_start_from_a_cyclegan(tmp_path):
     model.start_from(cyclegan)
     for name, value in cyclegan.generator["ab"].state_dict().items():
         assert torch.equal(model.generator["initial"].state_dict()[name], value)
-    with pytest.raises(ValueError, match="of the same generator_width and blocks, with norm=instance here"):
+    with pytest.raises(ValueError, match="of the same norm, generator_width and blocks"):
         small(image_size=32).start_from(cyclegan)
+
+
+def saved(model, folder):
+    """A checkpoint, as training leaves it."""
+    checkpoint = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(checkpoint)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "step-0000001.ckpt")
+    return str(folder / "step-0000001.ckpt")
+
+
+def test_a_run_that_starts_from_a_cyclegan_still_starts_its_map_from_the_vgg(tmp_path):
+    sizes = {"image_size": 32, "generator_width": 4, "discriminator_width": 4, "blocks": 1}
+    start = saved(CycleGAN(["horse", "zebra"], one_hot=True, **sizes), tmp_path)
+    model = small(norm="instance", image_size=32, start=start, phases=[Phase(1, learns=("discriminator",))])
+    fit(model, domains_batch(size=32))
+    expected = Features("random", 2, ["relu3_3"]).network.state_dict()
+    assert torch.equal(model.generator["attention"].front.state_dict()["0.weight"], expected["0.weight"])
+    other_way = CycleGAN(["zebra", "horse"], one_hot=True, **sizes)
+    with pytest.raises(ValueError, match="know the attributes in another order than horse, zebra"):
+        model.start_from(other_way)
+
+
+def test_a_map_may_be_learnt_for_a_translator_that_had_none(tmp_path):
+    start = small(use_attention=False, lr=0.5)
+    model = small()
+    torch.nn.init.constant_(start.discriminator.model[0].bias, 0.25)
+    model.start_from(start)
+    for part in ("generator.initial", "discriminator"):
+        theirs, ours = (each.get_submodule(part).state_dict() for each in (start, model))
+        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+    again = small(use_attention=False)
+    again.start_from(start)
+    assert all(
+        torch.equal(value, again.state_dict()[name])
+        for name, value in start.state_dict().items()
+        if "average" not in name
+    )
+
+
+def test_a_phase_of_the_first_kind_translates_without_a_map_wherever_it_starts_from(tmp_path):
+    start = saved(attending(small()), tmp_path)
+    seen = States()
+    fit(small(start=start, phases=[Phase(1, **TRANSLATE), Phase(1, **ATTEND)]), domains_batch(), callbacks=[seen])
+    assert seen.attends == [False, True]
+
+
+def test_a_part_of_the_map_may_learn_alone():
+    seen = States()
+    model = small(phases=[Phase(2, learns=("generator.attention.head", "discriminator"))], lr=0.01)
+    fit(model, domains_batch(), callbacks=[seen])
+    assert seen.attends == [True, True]
+    assert {name.split(".")[2] for name in seen.moved(1) if name.startswith("generator")} == {"head"}
+
+
+def test_a_fixed_weight_has_no_controller():
+    model = small(lambda_percept=3.0, phases=[Phase(3, **TRANSLATE)], induction_warmup=1, induction_every=1)
+    trainer = fit(model, domains_batch())
+    assert int(model.induction.updates) == 0
+    assert "generator/weight" not in trainer.callback_metrics
+    assert "generator/weight" in fit(small(phases=[Phase(1, **TRANSLATE)]), domains_batch()).callback_metrics
+
+
+def test_phases_of_a_map_are_refused_at_once_where_there_is_none():
+    model = small(use_attention=False, phases=[Phase(3, **TRANSLATE), Phase(1, name="attend", **ATTEND)])
+    with pytest.raises(ValueError, match=r"phase 'attend' learns 'generator\.attention', which is no part of SRAGAN"):
+        fit(model, domains_batch())
+    assert not model.trainer.callback_metrics
+
+
+def test_phases_that_never_train_the_map_are_warned_of():
+    with pytest.warns(UserWarning, match=r"no phase trains generator\.attention, which stay as they were initialised"):
+        fit(small(phases=[Phase(1, **TRANSLATE)]), domains_batch())
 
 
 def squares(count, colour, generator):
@@ -578,6 +652,14 @@ def test_the_map_finds_the_square_whose_colour_changes():
         ({"distance": "lpips"}, "distance must be one of perceptual, l1, l2, ssim, got 'lpips'"),
         ({"layers": ("relu1_1",)}, "layers must be three of conv1_1, .*, got relu1_1"),
         ({"layers": ("relu1_1", "relu2_1", "relu5_1")}, "layers must be one of .* got 'relu5_1'"),
+        (
+            {"layers": ("relu3_1", "relu2_1", "relu1_1")},
+            "layers must go from the first to the last, each once, got relu3",
+        ),
+        ({"layers": ("relu1_1", "relu1_1", "relu2_1")}, "layers must go from the first to the last, each once"),
+        ({"induction_greatest": math.inf}, "induction_greatest must be a finite number"),
+        ({"induction_threshold": math.nan}, "induction_threshold must be a finite number"),
+        ({"image_size": 8, "depth": 1}, "at least 12; got 8"),
         ({"induction_monitor": "d_loss"}, "induction_monitor must be one of discriminator, generator"),
         ({"image_size": 18}, r"a multiple of 4 and, for a discriminator of depth 2, at least 16; got 18"),
         ({"image_size": 8}, r"at least 16; got 8"),
@@ -606,7 +688,7 @@ def test_a_reference_of_the_images_own_domain_is_refused():
         model.generator_loss(batch, Target())
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 18, 16), (1, 1, 16, 16), (3, 16, 16)])
+@pytest.mark.parametrize("shape", [(1, 3, 18, 16), (1, 3, 8, 16), (1, 1, 16, 16), (3, 16, 16)])
 def test_translate_refuses_images_it_cannot_take(shape):
     with pytest.raises(ValueError, match=r"SRAGAN takes images .* multiples of 4"):
         small().translate(torch.zeros(shape), Target(label=ZEBRA))
