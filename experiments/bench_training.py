@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import translators
 from datamodules import SyntheticFaces
-from translators import Translator
+from translators import Phase, Translator
 
 RECIPES = Path(__file__).parent / "models"
 FACES = {"train_size": 64, "val_size": 4, "test_size": 4, "num_workers": 0}
@@ -59,8 +59,8 @@ def model_of(recipe: str, image_size: int) -> Translator:
     """A recipe's translator, untrained, all of whose parts learn from the start."""
     section = yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text())["model"]
     model_class = getattr(translators, section["class_path"].rpartition(".")[2])
-    settings = {**section.get("init_args", {}), "phases": None, "image_size": image_size}
-    two_domains = model_class is translators.CycleGAN
+    settings = {**section.get("init_args", {}), "phases": [Phase(1_000_000)], "image_size": image_size}
+    two_domains = model_class in (translators.CycleGAN, translators.SRAGAN)
     return model_class(attributes=ATTRIBUTES[: 1 if two_domains else None], **settings)
 
 
@@ -91,7 +91,11 @@ def main() -> None:
     """Print a table, each number the median of interleaved rounds, as a busy machine drifts within a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "recipes", nargs="*", default=["stargan-small", "cyclegan-small", "ganimation-small", "adspm-small"]
+        "recipes",
+        nargs="*",
+        default=[
+            f"{name}-small" for name in ("stargan", "cyclegan", "ganimation", "adspm", "sragan", "lomit", "bridgegan")
+        ],
     )
     parser.add_argument("--size", type=int, default=64, help="side of the images, in pixels")
     parser.add_argument("--batch", type=int, default=8)
