@@ -23,7 +23,7 @@ from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import check_binary, check_finite, check_known, check_label, check_least, check_one_hot
 from translators.layers import Tanh, precise, with_planes
-from translators.losses import ADVERSARIES, gradient_penalty
+from translators.losses import ADVERSARIES, distance, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
 
 LATENT = 16  # numbers in a noise R
@@ -230,11 +230,6 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-
-
-def distance(one: Tensor, other: Tensor) -> Tensor:
-    """L1: the mean absolute difference over all elements, a scalar."""
-    return (precise(one) - precise(other)).abs().mean()
 
 
 def keeping_difference(label: Tensor, difference: Tensor) -> Tensor:

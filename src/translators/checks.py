@@ -45,6 +45,15 @@ def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) ->
         )
 
 
+def check_size(image: Tensor, side: int) -> None:
+    """Raise a ValueError unless the images, (B, C, H, W), are square and of the side that a discriminator takes."""
+    if image.shape[2:] != (side, side):
+        raise ValueError(
+            f"the discriminator takes images of {side}x{side}, got {tuple(image.shape)}: give model and data the same "
+            "image_size"
+        )
+
+
 def check_label(label: Tensor | None, count: int, attributes: Sequence[str]) -> Tensor:
     """The label, if it is (count, K), a column for each attribute; a ValueError otherwise."""
     expected = (count, len(attributes))

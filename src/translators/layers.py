@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from translators import strategy
+from translators.checks import check_size
 
 
 def precise(x: Tensor) -> Tensor:
@@ -189,10 +190,6 @@ class AttributeDiscriminator(nn.Module):
         Raises:
             ValueError: if the images have another size.
         """
-        if image.shape[2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"the discriminator takes images of {self.image_size}x{self.image_size}, got {tuple(image.shape)}: "
-                "give model and data the same image_size"
-            )
+        check_size(image, self.image_size)
         h = self.main(image)
         return self.conv1(h), self.conv2(h).flatten(1)

@@ -20,9 +20,17 @@ from torch.nn import functional
 
 from translators.augmentation import augment as augmented
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
+from translators.checks import (
+    check_binary,
+    check_image,
+    check_known,
+    check_label,
+    check_least,
+    check_one_hot,
+    check_size,
+)
 from translators.layers import BatchNorm2d, Sigmoid, Tanh, initialise_he, precise
-from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty, total_variation
+from translators.losses import ADVERSARIES, attribute_loss, distance, gradient_penalty, total_variation
 from translators.types import Batch, Phase, Target, Translation
 
 MaskEdit = Tensor | Callable[[Tensor], Tensor]
@@ -307,11 +315,7 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: if the images have another size.
         """
-        if image.shape[2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"the discriminator takes images of {self.image_size}x{self.image_size}, got {tuple(image.shape)}: "
-                "give model and data the same image_size"
-            )
+        check_size(image, self.image_size)
         h = self.main(image)
         return self.conv1(h), self.conv2(h).flatten(1)
 
@@ -348,8 +352,8 @@ def pairwise_difference(masks: Tensor, content: Tensor) -> Tensor:
 
 
 def _distance(ours: Tensor, theirs: Tensor) -> Tensor:
-    """The L1 norm of the losses, a mean over all entries, of both orders."""
-    return ORDERS * (precise(ours) - precise(theirs)).abs().mean()
+    """The L1 norm of the losses, of both orders."""
+    return ORDERS * distance(ours, theirs)
 
 
 def _upsampled(mask: Tensor, like: Tensor) -> Tensor:

@@ -91,6 +91,12 @@ def gradient_penalty(
         return (norm - 1).square().mean()
 
 
+def distance(one: Tensor, other: Tensor) -> Tensor:
+    """L1 as a mean: the mean absolute difference over all entries, of any shape, a scalar; in float32 at least."""
+    one, other = (side.to(torch.promote_types(side.dtype, torch.float32)) for side in (one, other))
+    return (one - other).abs().mean()
+
+
 def total_variation(image: Tensor) -> Tensor:
     """How rough images are: the sum of the differences of neighbouring pixels, their absolute values (L1).
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from translators.losses import attribute_loss, gradient_penalty, logistic, lsgan, wgan
+from translators.losses import attribute_loss, distance, gradient_penalty, logistic, lsgan, wgan
 
 REAL, FAKE = torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([[0.5, -0.5], [3.0, 1.0]])
 
@@ -94,3 +94,13 @@ def test_attribute_loss_equals_sums_by_hand():
     assert attribute_loss(logits, label, one_hot=False).item() == pytest.approx(sum(softplus) / 2, rel=1e-6)
     cross_entropy = [math.log(1 + math.exp(x)) for x in (-3.0, -2.5)]
     assert attribute_loss(logits, label, one_hot=True).item() == pytest.approx(sum(cross_entropy) / 2, rel=1e-6)
+
+
+def test_a_distance_is_the_mean_of_absolute_differences_in_full_precision():
+    """Bfloat16 has no number between 1 and 1.0078; sums of its numbers lose more."""
+    one, other = torch.ones(1000).bfloat16(), torch.full((1000,), 1.5).bfloat16()
+    other[0] = 1.25
+    found = distance(one, other)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx((999 * 0.5 + 0.25) / 1000)
+    assert distance(one.double(), other.double()).dtype == torch.float64
