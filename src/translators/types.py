@@ -65,6 +65,8 @@ class Phase:
     learns: tuple[str, ...] = ("generator", "discriminator")
 
     def __post_init__(self) -> None:
+        if isinstance(self.learns, str):
+            raise ValueError(f"phase {self.name!r}: learns must be a list of names, got {self.learns!r}")
         object.__setattr__(self, "learns", tuple(self.learns))
         if self.steps < 1:
             raise ValueError(f"phase {self.name!r}: steps must be at least 1, got {self.steps}")

@@ -461,6 +461,7 @@ def test_impossible_settings_are_refused(settings, sentence):
     ("settings", "sentence"),
     [
         ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": 5, "learns": "generator"}, "learns must be a list of names, got 'generator'"),
         ({"steps": 5, "decay": 6}, r"0\.\.5"),
         ({"steps": 5, "final": 1.5}, r"0\.\.1 of"),
         ({"steps": 5, "final": 0.5}, "needs a decay"),
