@@ -149,6 +149,10 @@ class Evaluate(Callback):
         self._measures["images"].update(len(batch["image"]))
         self._measures["edits"].update(len(edits.edit))
         self._measures["throughput"].update(outputs["targets"][..., 0].numel(), outputs["seconds"])
+        if len(edits.edit) == 0:  # of a model that goes one way, of pictures that are there already
+            if self._classifier is not None:
+                self._measures["judge"].update(self._classifier.predict(batch["image"]), batch["label"])
+            return
         if edits.reconstruction is not None:
             self._measures["reconstruction"].update(edits.reconstruction, edits.source, edits.edit)
         true_mask = None

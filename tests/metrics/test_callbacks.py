@@ -147,6 +147,24 @@ def test_without_a_way_back_its_error_is_absent_and_the_score_is_the_rest(judge,
     assert score({}) == float("inf")
 
 
+def test_a_batch_in_which_nothing_was_asked_for_is_counted_and_its_pictures_are_judged(judge, tmp_path):
+    """The last of three batches, of 4 of the 20 pictures: the rest is measured as if it were not there."""
+
+    class Idle(Known):
+        def translate(self, split, batch):
+            outputs = super().translate(split, batch)
+            if len(batch["image"]) == 4:
+                outputs["targets"] = batch["label"][:, None].expand_as(outputs["targets"])
+            return outputs
+
+    trainer(tmp_path, Evaluate(str(judge))).test(Idle("copy"), datamodule=Patches(), verbose=False)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["context"]["images"] == 20
+    assert report["context"]["edits"] == 2 * 16
+    assert report["metrics"]["test/target_accuracy"] == 0
+    assert report["metrics"]["test/judge_accuracy_on_real"] == 1
+
+
 def test_an_edit_that_asks_for_what_is_there_does_not_count(tmp_path):
     judge = train_judge(tmp_path, Classes())
     report = report_of(tmp_path, "truth", Classes(), str(judge))
