@@ -141,8 +141,9 @@ def test_a_lambda_of_zero_takes_its_term_out(make, tmp_path):
         assert any(not torch.equal(end[name], ends[0][name]) for name in end)
 
 
-def test_a_step_in_mixed_precision_is_close_to_one_in_full(make, tmp_path):
-    """A half's numbers (bfloat16) lie 1/256 to 1/128 apart; of what adds up, a term may be off by 1 % or by 0.008."""
+def test_a_step_in_mixed_precision_is_close_to_one_in_full(make, tmp_path, request):
+    """A half's numbers (bfloat16) lie 1/256 to 1/128 apart; of what adds up, a term may be off by 1 % or by 0.005;
+    of LOMIT, whose norms divide by the deviation of 8 x 8 places, by 0.008."""
     found = []
     for precision in ("32-true", "bf16-mixed"):
         seen = Snapshots()
@@ -153,7 +154,7 @@ def test_a_step_in_mixed_precision_is_close_to_one_in_full(make, tmp_path):
     full, mixed = found
     assert {name.split("/")[0] for name in full} == {"discriminator", "generator"}
     assert full != mixed
-    assert mixed == pytest.approx(full, rel=0.01, abs=0.008)
+    assert mixed == pytest.approx(full, rel=0.01, abs=0.008 if "LOMIT" in request.node.name else 0.005)
 
 
 def test_a_checkpoint_reloads_to_the_same_picture(make, tmp_path):
