@@ -66,7 +66,7 @@ def classifier() -> nn.Sequential:
     )
 
 
-def trained(examples: Examples, seed: int, epochs: int, batch_size: int = 64) -> nn.Module:
+def trained(examples: Examples, seed: int, epochs: int, batch_size: int = 64) -> nn.Sequential:
     """A classifier of these, by Adam at a rate of 0.001; the last epoch's."""
     torch.manual_seed(seed)
     network = classifier().to(memory_format=torch.channels_last)
@@ -79,6 +79,20 @@ def trained(examples: Examples, seed: int, epochs: int, batch_size: int = 64) ->
             functional.cross_entropy(logits.float(), examples.digits[rows]).backward()
             optimizer.step()
     return network.eval()
+
+
+def kept(file: Path, examples: Examples, seed: int, epochs: int) -> nn.Module:
+    """The classifier whose weights are in a file; where there is none, one is trained and its weights are put there."""
+    if file.exists():
+        network = classifier()
+        network.load_state_dict(torch.load(file, weights_only=True))
+        return network.eval()
+    network = trained(examples, seed, epochs)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    torch.save(network.state_dict(), unfinished)
+    unfinished.replace(file)
+    return network
 
 
 @torch.inference_mode()
@@ -124,6 +138,8 @@ def train_translator(run: Path, domain: str, seed: int, options: argparse.Namesp
         "trainer.precision": options.precision,
     }
     arguments += [f"--{name}={value}" for name, value in settings.items()] + options.more
+    for outdated in run.glob("classifier-*"):
+        outdated.unlink()
     subprocess.run([sys.executable, "-m", "translators", "fit", *arguments], check=True)
     (run / "done").write_text(f"{asked}\n")
 
@@ -136,18 +152,22 @@ def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
         domain: [Examples.of(options.root, domain, domain, split) for split in ("train", "test")]
         for domain in options.targets
     }  # before any time is spent on training
-    plain = [trained(source, seed, options.epochs) for seed in options.seeds]
     found: Found = {}
     for domain, (labelled, test) in digits.items():
         sizes = {"source": len(source.digits), "target": len(labelled.digits), "test": len(test.digits)}
         rows: dict[str, list[float]] = {"source only": [], "SRAGAN": [], "target only": []}
         found[domain] = {"digits": sizes, **rows}
-        for seed, network in zip(options.seeds, plain, strict=True):
+        for seed in options.seeds:
             run = folder / f"{domain}-{seed}"
             train_translator(run, domain, seed, options)
-            rows["source only"].append(accuracy(network, test))
-            rows["SRAGAN"].append(accuracy(trained(translated(run, source), seed, options.epochs), test))
-            rows["target only"].append(accuracy(trained(labelled, seed, options.epochs), test))
+            learnt_from = {
+                "source only": (folder / f"source-{seed}", source),
+                "SRAGAN": (run, translated(run, source)),
+                "target only": (folder / f"{domain}-only-{seed}", labelled),
+            }
+            for row, (place, examples) in learnt_from.items():
+                file = place / f"classifier-{options.epochs}.pt"
+                rows[row].append(accuracy(kept(file, examples, seed, options.epochs), test))
             write(folder, found, options)
     return found
 

@@ -124,12 +124,17 @@ def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monke
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed_everything"] == 5
     (checkpoint,) = folder.glob("checkpoints/step-*.ckpt")
     written = checkpoint.stat().st_mtime_ns
-    assert run(2)["usps"] == found["usps"]
+    assert len(list(folder.parent.glob("*-5/classifier-1.pt"))) == 3
+    with monkeypatch.context() as none_is_trained:
+        none_is_trained.setattr(tables, "trained", None)
+        assert run(2)["usps"] == found["usps"]
     assert checkpoint.stat().st_mtime_ns == written
     with pytest.raises(SystemExit, match=r"was trained with .*max_steps=2.* and now .*max_steps=3.* move it away"):
         run(3)
     (folder / "done").unlink()
+    earlier = (folder / "classifier-1.pt").read_bytes()
     run(3)
+    assert (folder / "classifier-1.pt").read_bytes() != earlier
     assert (folder / "checkpoints" / "step-0000003.ckpt").exists()
 
 
