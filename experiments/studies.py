@@ -125,11 +125,15 @@ def _draw_combinations(run: Path, model: ADSPM, data: Any, faces: int = 6) -> No
     moved = [model.combine(image, [label]).image for label in edits]
     columns = [pictures(shown) for shown in (image, *moved, model.combine(image, edits).image)]
     captions = ["source", *(name.replace("_", " ") for name in model.attributes), "all of these"]
-    rows = [strip(row, captions) for row in zip(*columns, strict=True)]
+    save_png(_stacked([strip(row, captions) for row in zip(*columns, strict=True)]), run / "combination.png")
+
+
+def _stacked(rows: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size, one below the other."""
     sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
     for place, row in enumerate(rows):
         sheet.paste(row, (0, place * row.height))
-    save_png(sheet, run / "combination.png")
+    return sheet
 
 
 def study_strips(run: Path, judge: Path | None, images: int, frames: int = 5) -> Found:
@@ -346,7 +350,31 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
                 colour = _mean_colour(picture, middle)
                 figures["closeness"].append(_apart(colour, goals[place]))
                 figures["closeness_shuffled"].append(_apart(colour, goals[1 - place]))
+    _draw_modes(run, model, data)
     return _means(figures)
+
+
+def _draw_modes(run: Path, model: BridgeGAN, data: Any, faces: int = 2) -> None:
+    """A row an edit: three noises, from the last of them to a reference in three steps, and the reference."""
+    batch, labels = next(iter(data.test_dataloader())), data.samples("test").labels
+    draw, rows = torch.Generator().manual_seed(0), []
+    noises = torch.randn(3, 1, 16, generator=draw)
+    for face in range(faces):
+        image, own = batch["image"][face : face + 1], batch["label"][face : face + 1]
+        for attribute, label in enumerate(data.edits(own)[0]):
+            if torch.equal(label, own[0]):
+                continue
+            pool = (labels[:, attribute] == label[attribute]).nonzero()[:, 0]
+            pick = pool[torch.randint(len(pool), (1,), generator=draw)]
+            reference = to_tensor(torch.from_numpy(data.samples("test").read_all(pick.tolist())))
+            wanted = label[None]
+            shown = [model(image, Target(wanted, latent=noise, source_label=own)).image for noise in noises]
+            both = Target(wanted, reference, latent=noises[-1], source_label=own)
+            shown += [model.translate(image, both, mix=mix).image for mix in (2 / 3, 1 / 3, 0.0)]
+            name = ("" if label[attribute] else "no ") + model.attributes[attribute].replace("_", " ")
+            captions = ["source", f"{name}, a noise", "another", "a third", "2/3", "1/3", "as reference", "reference"]
+            rows.append(strip([pictures(picture)[0] for picture in (image, *shown, reference)], captions))
+    save_png(_stacked(rows), run / "modes.png")
 
 
 def study_attention(run: Path, judge: Path | None, images: int) -> Found:

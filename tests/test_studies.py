@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 from torch.nn import functional
 
@@ -271,6 +272,11 @@ def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):
     for mode in ("label", "reference"):
         assert found[f"{mode}/accuracy"] == pytest.approx(torch.cat(right).mean().item())
     assert 0 < found["closeness"] < 1
+    with Image.open(run / "modes.png") as sheet:  # 8 columns of 128 and a gap of 2, rows of 32 and 128
+        wanted = data.edits(batch["label"][:2])
+        assert sheet.size == (8 * 130 - 2, 160 * int((wanted != batch["label"][:2, None]).any(2).sum()))
+        assert sheet.crop((130, 32, 258, 160)).getextrema() == ((128, 128),) * 3
+        assert sheet.crop((0, 32, 128, 160)).getextrema() != sheet.crop((910, 32, 1038, 160)).getextrema()
 
 
 def test_a_hairs_colour_is_compared_though_the_reference_has_it_already(tmp_path, monkeypatch):
