@@ -296,7 +296,23 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
                 apart = differs[:, columns]
                 figures[f"{name}/{group}"].append(_share((edited == wanted.bool())[:, columns], apart))
                 figures[f"{name}/{group}_kept"].append(_share((edited == label.bool())[:, columns], apart))
+    _draw_exemplars(run, model, data, colours)
     return _means(figures)
+
+
+def _draw_exemplars(run: Path, model: LOMIT, data: Any, colours: Sequence[int], faces: int = 8) -> None:
+    """A row a face: itself, its exemplar, all of that one's look, its hair alone, all but its hair, and both masks."""
+    batch = next(iter(data.test_dataloader()))
+    image, target = batch["image"][:faces], Target(reference=batch["reference"][:faces])
+    hair, theirs = (_grown(_region(data, batch[name][:faces], colours)) for name in ("index", "reference_index"))
+    whole = model(image, target)
+    hair_alone = model.translate(image, target, hair, theirs).image
+    others = model.translate(image, target, 1 - hair, 1 - theirs).image
+    masks = (2 * whole.mask - 1, whole.extras["exemplar_mask"])
+    shown = (image, target.reference, whole.image, hair_alone, others, *(mask.expand_as(image) for mask in masks))
+    captions = ["source", "exemplar", "its look", "hair alone", "without hair", "mask", "exemplar's"]
+    columns = [pictures(picture) for picture in shown]
+    save_png(_stacked([strip(row, captions) for row in zip(*columns, strict=True)]), run / "exemplars.png")
 
 
 def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> Found:
