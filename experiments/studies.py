@@ -277,7 +277,7 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
         seen, differs = classifier.predict(output) > 0.5, label != wanted
         figures["attributes"].append((seen == wanted.bool()).float().mean(1))
         figures["changed"].append(_share(seen == wanted.bool(), differs))
-        hair, theirs = (_region(data, batch[name], colours) for name in ("index", "reference_index"))
+        hair, theirs = (_hair_region(data, batch[name], colours) for name in ("index", "reference_index"))
         goal = _mean_colour(batch["reference"], theirs)
         for name, picture in (("", output), ("_copied", image)):
             figures[f"hair_colour{name}"].append(_apart(_mean_colour(picture, hair), goal))
@@ -286,10 +286,8 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
         figures["background"].append(change_outside(image, output, anywhere))
         whole = model.translate(image, target, torch.ones_like, torch.ones_like).image
         figures["background_masks_of_one"].append(change_outside(image, whole, anywhere))
-        regions = {
-            "without_hair": (1 - _grown(hair), 1 - _grown(theirs)),
-            "hair_alone": (_grown(hair), _grown(theirs)),
-        }
+        near, theirs = (_hair_region(data, batch[name], colours, grown=True) for name in ("index", "reference_index"))
+        regions = {"without_hair": (1 - near, 1 - theirs), "hair_alone": (near, theirs)}
         for name, (mask, exemplar_mask) in regions.items():
             edited = classifier.predict(model.translate(image, target, mask, exemplar_mask).image) > 0.5
             for group, columns in (("hair", colours), ("others", others)):
@@ -304,7 +302,8 @@ def _draw_exemplars(run: Path, model: LOMIT, data: Any, colours: Sequence[int], 
     """A row a face: itself, its exemplar, all of that one's look, its hair alone, all but its hair, and both masks."""
     batch = next(iter(data.test_dataloader()))
     image, target = batch["image"][:faces], Target(reference=batch["reference"][:faces])
-    hair, theirs = (_grown(_region(data, batch[name][:faces], colours)) for name in ("index", "reference_index"))
+    indices = (batch[name][:faces] for name in ("index", "reference_index"))
+    hair, theirs = (_hair_region(data, index, colours, grown=True) for index in indices)
     whole = model(image, target)
     hair_alone = model.translate(image, target, hair, theirs).image
     others = model.translate(image, target, 1 - hair, 1 - theirs).image
@@ -439,6 +438,13 @@ def _region(data: Any, index: Tensor, attributes: Iterable[int]) -> Tensor:
     edits = data.edits(labels)
     masks = [data.counterfactual("test", index, edits[:, attribute])[1] for attribute in attributes]
     return torch.stack(masks).amax(0)
+
+
+def _hair_region(data: Any, index: Tensor, colours: Sequence[int], grown: bool = False) -> Tensor:
+    """(B, 1, H, W): where the hair is, or is near; not where another attribute is seen, beards in its colour, say."""
+    others = [column for column in range(len(data.attributes)) if column not in colours]
+    hair, rest = _region(data, index, colours), _region(data, index, others) if others else 0
+    return (_grown(hair * (1 - rest)) if grown else hair) * (1 - rest)
 
 
 def _where(data: Any, index: Tensor, attribute: int) -> Tensor:
