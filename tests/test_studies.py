@@ -256,7 +256,7 @@ def test_a_face_that_turned_grey_has_nobodys_hair(tmp_path, monkeypatch):
     assert found["hair_alone/hair"] == found["without_hair/hair"]
     assert found["hair_alone/hair"] + found["hair_alone/hair_kept"] == pytest.approx(1)
     with Image.open(run / "exemplars.png") as sheet:  # 7 columns of 128 and a gap of 2, rows of 32 and 128
-        assert sheet.size == (7 * 130 - 2, 160 * min(8, len(batch["image"])))
+        assert sheet.size == (7 * 130 - 2, 160 * min(8, len(next(iter(data.test_dataloader()))["image"])))
         assert sheet.crop((260, 32, 388, 160)).getextrema() == ((128, 128),) * 3
         shown = sheet.crop((130, 32, 258, 160)).resize((8, 8), Image.Resampling.BOX)
     parts = functional.adaptive_avg_pool2d((batch["reference"][:1] + 1) * 127.5, 8)[0].permute(1, 2, 0).flatten()
