@@ -156,7 +156,9 @@ def _sheet(
     """Source, then the columns, a caption above each; a source takes as many lines as there are kinds of picture."""
     kinds = list(columns[0])
     edge = max(tile, sources.shape[-1])
-    font = ImageFont.load_default(max(10, edge // 9))
+    size = max(10, edge // 9)
+    widest = max(ImageFont.load_default(size).getlength(name) for name in ["source", *names, *kinds])
+    font = ImageFont.load_default(max(6, int(size * min(1, (edge - 4) / widest))))
     caption, gap = edge // 4, 2
     width, height = (len(names) + 1) * (edge + gap), caption + len(sources) * (len(kinds) * (edge + gap) + gap)
     sheet = Image.new("RGB", (width, height), "white")
@@ -169,7 +171,7 @@ def _sheet(
         for line, kind in enumerate(kinds):
             y = top + line * (edge + gap)
             if line:
-                pen.text((edge - 4, y + edge // 2), kind, "black", font, anchor="rm")
+                pen.text((edge - 4, y + edge // 2), kind.replace("_", " "), "black", font, anchor="rm")
             for column, shown in enumerate(columns, start=1):
                 x = column * (edge + gap)
                 sheet.paste(_picture(shown[kind][row], edge), (x, y))

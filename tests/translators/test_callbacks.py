@@ -204,6 +204,20 @@ def test_everything_that_a_translation_exposes_is_drawn(tmp_path):
     assert (rich[8 + 34 : 8 + 66, 34:66] == 255).all()  # a mask that rewrites everything
 
 
+def test_long_names_are_written_whole(tmp_path):
+    class Named(Tiny):
+        def translate(self, image, target):
+            extras = {"background_of_the_exemplar": image}
+            return Translation(image=super().translate(image, target).image, extras=extras)
+
+    data = TinyData()
+    data.setup("fit")
+    sheet = np.asarray(TranslationGrid(images=1, tile=96).draw(Named(), next(iter(data.val_dataloader())), data))
+    name = sheet[24 + 98 : 24 + 2 * 98, :96].mean(2) < 128
+    assert 50 < np.flatnonzero(name.any(0))[-1] - np.flatnonzero(name.any(0))[0] < 94
+    assert not name[:, :2].any()
+
+
 def test_where_a_reference_decides_there_is_a_column_for_each_of_four_exemplars(tmp_path):
     class Exemplar(Tiny):
         guide = "reference"
