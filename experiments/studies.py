@@ -32,6 +32,7 @@ from metrics.attributes import correct
 from metrics.functional import change_outside, circularity, coverage, l1, masked_l1, share_inside, soft_iou, ssim
 from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, Target, Translator
 from translators.animation import pictures, save_gif, save_png, strip, sweep
+from translators.bridgegan import LATENT
 
 Found = dict[str, Any]
 
@@ -337,14 +338,9 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
             image, own, wanted = batch["image"][rows], batch["label"][rows], label[rows]
             shown: dict[str, list[Tensor]] = {"label": [], "reference": []}
             for _ in range(noises):
-                latent = torch.randn(len(image), 16, generator=draw)
+                latent = torch.randn(len(image), LATENT, generator=draw)
                 shown["label"].append(model(image, Target(wanted, latent=latent, source_label=own)).image)
-            rows_of = [(samples.labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
-            pools = [rows_of[int(value)] for value in wanted[:, attribute].tolist()]
-            pairs = [
-                torch.stack([pool[int(torch.randint(len(pool), (), generator=draw))] for pool in pools])
-                for _ in range(2)
-            ]
+            pairs = [_who_shows(samples.labels, attribute, wanted[:, attribute], draw) for _ in range(2)]
             references = [to_tensor(torch.from_numpy(samples.read_all(pick.tolist()))) for pick in pairs]
             for reference in references:
                 shown["reference"].append(model(image, Target(wanted, reference, source_label=own)).image)
@@ -369,18 +365,24 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
     return _means(figures)
 
 
+def _who_shows(labels: Tensor, attribute: int, wanted: Tensor, draw: torch.Generator) -> Tensor:
+    """(B,): for each wanted value (B,) of an attribute a row of labels that has it, drawn at random."""
+    rows_of = [(labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
+    pools = [rows_of[int(value)] for value in wanted.tolist()]
+    return torch.stack([pool[int(torch.randint(len(pool), (), generator=draw))] for pool in pools])
+
+
 def _draw_modes(run: Path, model: BridgeGAN, data: Any, faces: int = 2) -> None:
     """A row an edit: three noises, from the last of them to a reference in three steps, and the reference."""
     batch, labels = next(iter(data.test_dataloader())), data.samples("test").labels
     draw, rows = torch.Generator().manual_seed(0), []
-    noises = torch.randn(3, 1, 16, generator=draw)
+    noises = torch.randn(3, 1, LATENT, generator=draw)
     for face in range(faces):
         image, own = batch["image"][face : face + 1], batch["label"][face : face + 1]
         for attribute, label in enumerate(data.edits(own)[0]):
             if torch.equal(label, own[0]):
                 continue
-            pool = (labels[:, attribute] == label[attribute]).nonzero()[:, 0]
-            pick = pool[torch.randint(len(pool), (1,), generator=draw)]
+            pick = _who_shows(labels, attribute, label[attribute : attribute + 1], draw)
             reference = to_tensor(torch.from_numpy(data.samples("test").read_all(pick.tolist())))
             wanted = label[None]
             shown = [model(image, Target(wanted, latent=noise, source_label=own)).image for noise in noises]

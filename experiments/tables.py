@@ -3,7 +3,8 @@
 sragan-3    SRAGAN, table 3: digits of MNIST translated into USPS's or MNIST-M's and classified there, without a label
             of theirs; beside it a classifier of untranslated digits, and one that may learn from the target's labels.
 
-Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``.
+Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``:
+move that away for other data.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def test_everything_that_a_translation_exposes_is_drawn(tmp_path):
     assert (rich[8 + 34 : 8 + 66, 34:66] == 255).all()  # a mask that rewrites everything
 
 
-def test_long_names_are_written_whole(tmp_path):
+def test_long_names_are_written_whole():
     class Named(Tiny):
         def translate(self, image, target):
             extras = {"background_of_the_exemplar": image}
