@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.datasets import MNIST, USPS
 
 from datamodules.catalogue import MissingDataset
-from datamodules.digits import Digits
+from datamodules.digits import Digits, upright
 
 ALL = ["mnist", "usps", "mnist-m"]
 COUNTS = {"mnist": (12, 4), "usps": (9, 3), "mnist-m": (7, 5)}  # of training, of test digits
@@ -107,6 +107,40 @@ def test_other_sizes_are_scaled_after_padding(root, size):
         assert np.array_equal(picture, np.asarray(expected))
 
 
+def centres(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that have ink, and where its middle is in each."""
+    rows = np.flatnonzero(ink.sum(1))
+    return rows, ink[rows].astype(float) @ np.arange(ink.shape[1]) / ink[rows].sum(1)
+
+
+@pytest.mark.parametrize("slant", [-0.4, 0.0, 0.25])
+def test_a_slanted_stroke_is_brought_upright_about_its_middle(slant):
+    rows, columns = np.mgrid[:32, :32]
+    ink = (np.clip(2.5 - np.abs(columns - 15 - slant * (rows - 14)), 0, 1) * (abs(rows - 14) <= 8) * 255).astype(
+        "uint8"
+    )
+    for picture, slope in ((ink, slant), (upright(ink), 0)):
+        found_rows, middles = centres(picture)
+        assert (found_rows[0], found_rows[-1]) == (6, 22)
+        assert np.polyfit(found_rows, middles, 1)[0] == pytest.approx(slope, abs=0.01)
+        assert middles.mean() == pytest.approx(15, abs=0.05)
+        assert picture.sum() == pytest.approx(ink.sum(), rel=0.02)
+
+
+def test_what_has_no_slant_stays():
+    row = np.zeros((8, 8), np.uint8)
+    row[3, 1:6] = 200
+    for picture in (np.zeros((8, 8), np.uint8), row):
+        assert np.array_equal(upright(picture), picture)
+
+
+def test_only_digits_as_they_were_written_are_brought_upright(root):
+    before, after = (digits(root, domains=ALL, deslant=deslant).records("test") for deslant in (False, True))
+    for column, domain in enumerate(ALL):
+        same = np.array_equal(part(before, column)[0], part(after, column)[0])
+        assert same == (domain != "mnist")
+
+
 def test_the_first_rows_show_every_collection(root):
     labels = digits(root, domains=["mnist-m", "usps", "mnist"]).records("train").labels
     assert labels[:6].argmax(axis=1).tolist() == [0, 1, 2, 0, 1, 2]
@@ -144,7 +178,8 @@ def test_the_cache_is_renewed_when_files_or_settings_change(root):
     def name(split="train", **settings) -> str:
         return digits(root, **settings).records(split).fingerprint()
 
-    names = [name(), name("val"), name("test"), name(image_size=16), name(val_size=3), name(domains=["usps", "mnist"])]
+    names = [name(), name("val"), name("test"), name(image_size=16), name(val_size=3), name(deslant=True)]
+    names.append(name(domains=["usps", "mnist"]))
     assert name() == names[0]
     images, labels = drawn("mnist", True)
     write_idx(root / "MNIST" / "raw" / "train-images-idx3-ubyte", 255 - images)
@@ -251,6 +286,8 @@ def test_settings_that_make_no_sense(root):
         digits(root, domains=["mnist", "mnistm"])
     with pytest.raises(ValueError, match=r"at least two domains, got \['usps'\]"):
         digits(root, domains=["usps"])
+    with pytest.raises(ValueError, match="deslant is for MNIST's digits, and the domains are usps, mnist-m"):
+        digits(root, domains=["usps", "mnist-m"], deslant=True)
     with pytest.raises(ValueError, match="val_size must be at least 1, got 0"):
         digits(root, val_size=0)
     with pytest.raises(ValueError, match=r"usps has 9 training digits in .*: a val_size of 9 leaves none to train on"):
@@ -274,6 +311,23 @@ def test_the_real_counts(shared_data):
     assert counts == {"train": [59_000, 6_291, 14_000], "val": [1000] * 3, "test": [10_000, 2_007, 5_000]}
     usps = np.bincount(part(data.records("test"), 1)[1])
     assert usps.tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]  # as published
+
+
+def test_the_real_digits_of_usps_stand_upright_and_those_of_mnist_can_be_made_to(shared_data):
+    """Slants by NumPy: the covariance of columns and rows over the rows' variance."""
+    rows, columns = np.mgrid[:32, :32]
+
+    def spread(column: int, deslant: bool) -> float:
+        pictures, _ = part(Digits(str(shared_data), deslant=deslant, cache=False).records("test"), column)
+        slants = []
+        for ink in pictures[:500, :, :, 0]:
+            covariance = np.cov(columns.ravel(), rows.ravel(), aweights=ink.ravel())
+            slants.append(covariance[0, 1] / covariance[1, 1])
+        return float(np.std(slants))
+
+    assert spread(0, deslant=False) > 0.2
+    assert spread(1, deslant=False) < 0.01
+    assert spread(0, deslant=True) < 0.01
 
 
 def test_both_forms_of_the_real_usps_agree(shared_data):
