@@ -2,6 +2,7 @@
 
 sragan-3    SRAGAN, table 3: digits of MNIST translated into USPS's or MNIST-M's and classified there, without a label
             of theirs; beside it a classifier of untranslated digits, and one that may learn from the target's labels.
+            USPS twice: from MNIST's digits as they were written, and from the same brought upright, as USPS's are.
 
 Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``:
 move that away for other data.
@@ -19,6 +20,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,7 +30,7 @@ from datamodules.transforms import to_tensor
 from translators import Target, Translator, checkpoints
 
 EXPERIMENTS = Path(__file__).parent
-TARGETS = {"usps": "mnist-usps", "mnist-m": "mnist-mnistm"}  # by domain, the data's recipe
+TARGETS = {"usps": "mnist-usps", "usps-upright": "mnist-usps-upright", "mnist-m": "mnist-mnistm"}  # data's recipes
 PUBLISHED = {  # accuracies in %; CycleGAN's second is read off a table whose text is run together
     "usps": {"CycleGAN": 94.28, "target only": 96.50, "SRAGAN": 96.80},
     "mnist-m": {"CycleGAN": 93.16, "target only": 96.40, "SRAGAN": 98.33},
@@ -38,6 +40,16 @@ PUBLISHED = {  # accuracies in %; CycleGAN's second is read off a table whose te
 Found = dict[str, dict[str, Any]]  # by target: digits, and accuracies by what was learnt from
 
 
+def pair_of(target: str, root: Path) -> Digits:
+    """MNIST and a target, as the translator of that pair sees them.
+
+    Raises:
+        FileNotFoundError: if a collection is not there.
+    """
+    recipe = yaml.safe_load((EXPERIMENTS / "data" / f"{TARGETS[target]}.yaml").read_text())
+    return Digits(**{**recipe["data"]["init_args"], "root": str(root), "num_workers": 0})
+
+
 class Examples:
     """Pictures in [-1, 1], (N, 3, 32, 32), and the digits they show, (N,)."""
 
@@ -45,13 +57,8 @@ class Examples:
         self.images, self.digits = images, digits
 
     @classmethod
-    def of(cls, root: Path, domain: str, target: str, split: Split) -> Examples:
-        """Those of a collection, MNIST or the target, as the translator of that pair sees them.
-
-        Raises:
-            FileNotFoundError: if a collection is not there.
-        """
-        data = Digits(str(root), domains=["mnist", target], num_workers=0)
+    def of(cls, data: Digits, domain: str, split: Split) -> Examples:
+        """Those of one of the collections."""
         records, column = data.records(split), data.attributes.index(domain)
         rows = [row for row in range(len(records)) if records.labels[row, column] == 1]
         images = to_tensor(records.read_all(rows))
@@ -114,7 +121,7 @@ def translated(run: Path, examples: Examples) -> Examples:
     return Examples(((torch.cat(images) + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1, examples.digits)
 
 
-def train_translator(run: Path, domain: str, seed: int, options: argparse.Namespace) -> None:
+def train_translator(run: Path, target: str, seed: int, options: argparse.Namespace) -> None:
     """As ``make train MODEL=sragan-digits`` does; go on where it stopped, do nothing if it is done.
 
     Raises:
@@ -125,8 +132,8 @@ def train_translator(run: Path, domain: str, seed: int, options: argparse.Namesp
         if (done := (run / "done").read_text().strip()) != asked:
             raise ValueError(f"{run} was trained with {done!r}, and now {asked!r} is asked for: move it away")
         return
-    files = ("defaults", f"data/{TARGETS[domain]}", "models/sragan-digits")
-    pair = EXPERIMENTS / f"sragan-digits-{TARGETS[domain]}.yaml"
+    files = ("defaults", f"data/{TARGETS[target]}", "models/sragan-digits")
+    pair = EXPERIMENTS / f"sragan-digits-{TARGETS[target]}.yaml"
     configs = [*(EXPERIMENTS / f"{file}.yaml" for file in files), *([pair] if pair.exists() else [])]
     arguments = [f"--config={path}" for path in configs]
     begun = (run / "config.yaml").exists() and list(run.glob("checkpoints/step-*.ckpt"))
@@ -147,22 +154,20 @@ def train_translator(run: Path, domain: str, seed: int, options: argparse.Namesp
 
 def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
     """Accuracies in % on the target's test digits, by target and by what the classifier learnt from; one a seed."""
-    target, *_ = options.targets
-    source = Examples.of(options.root, "mnist", target, "train")
-    digits = {
-        domain: [Examples.of(options.root, domain, domain, split) for split in ("train", "test")]
-        for domain in options.targets
-    }  # before any time is spent on training
+    pairs = {target: pair_of(target, options.root) for target in options.targets}  # before time is spent on training
     found: Found = {}
-    for domain, (labelled, test) in digits.items():
+    for target, pair in pairs.items():
+        mnist, domain = pair.attributes
+        source = Examples.of(pair, mnist, "train")
+        labelled, test = (Examples.of(pair, domain, split) for split in ("train", "test"))
         sizes = {"source": len(source.digits), "target": len(labelled.digits), "test": len(test.digits)}
         rows: dict[str, list[float]] = {"source only": [], "SRAGAN": [], "target only": []}
-        found[domain] = {"digits": sizes, **rows}
+        found[target] = {"digits": sizes, **rows}
         for seed in options.seeds:
-            run = folder / f"{domain}-{seed}"
-            train_translator(run, domain, seed, options)
+            run = folder / f"{target}-{seed}"
+            train_translator(run, target, seed, options)
             learnt_from = {
-                "source only": (folder / f"source-{seed}", source),
+                "source only": (folder / f"source{'-upright' if pair.deslant else ''}-{seed}", source),
                 "SRAGAN": (run, translated(run, source)),
                 "target only": (folder / f"{domain}-only-{seed}", labelled),
             }
@@ -194,23 +199,23 @@ def write(folder: Path, found: Found, options: argparse.Namespace) -> None:
 def written(found: Found) -> str:
     """As a table: means over the seeds, and their standard deviations."""
     lines = [
-        "| accuracy, % | " + " | ".join(f"mnist to {domain}" for domain in found) + " |",
+        "| accuracy, % | " + " | ".join(f"mnist to {target}" for target in found) + " |",
         "|---" * (len(found) + 1) + "|",
     ]
     for row in ("source only", "SRAGAN", "target only"):
-        cells = [_spread(found[domain][row]) for domain in found]
+        cells = [_spread(found[target][row]) for target in found]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     for row in ("CycleGAN", "SRAGAN", "target only"):
-        lines.append(
-            f"| {row}, as published | " + " | ".join(f"{PUBLISHED[domain][row]:.2f}" for domain in found) + " |"
-        )
-    for domain, rows in found.items():
+        cells = [f"{PUBLISHED[target][row]:.2f}" if target in PUBLISHED else "–" for target in found]
+        lines.append(f"| {row}, as published | " + " | ".join(cells) + " |")
+    for target, rows in found.items():
         sizes = rows["digits"]
+        upright = " brought upright" if target.endswith("upright") else ""
         lines += [
             "",
-            f"mnist to {domain}: {sizes['source']:,} digits of the source, {sizes['target']:,} of the target without "
-            f"their labels, {sizes['test']:,} to test on. The last of the training digits are held out; a published "
-            "number has digits, networks and classifiers of its own.",
+            f"mnist to {target}: {sizes['source']:,} digits of the source{upright}, {sizes['target']:,} of the target "
+            f"without their labels, {sizes['test']:,} to test on. The last of the training digits are held out; a "
+            "published number has digits, networks and classifiers of its own.",
         ]
     return "\n".join(lines)
 
