@@ -2,7 +2,7 @@
 
 sragan-3    SRAGAN, table 3: digits of MNIST translated into USPS's or MNIST-M's and classified there, without a label
             of theirs; beside it a classifier of untranslated digits, and one that may learn from the target's labels.
-            USPS twice: from MNIST's digits as they were written, and from the same brought upright, as USPS's are.
+            USPS twice: from MNIST's digits as they were written, and from the same aligned, prepared as USPS's were.
 
 Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``:
 move that away for other data.
@@ -30,7 +30,7 @@ from datamodules.transforms import to_tensor
 from translators import Target, Translator, checkpoints
 
 EXPERIMENTS = Path(__file__).parent
-TARGETS = {"usps": "mnist-usps", "usps-upright": "mnist-usps-upright", "mnist-m": "mnist-mnistm"}  # data's recipes
+TARGETS = {"usps": "mnist-usps", "usps-aligned": "mnist-usps-aligned", "mnist-m": "mnist-mnistm"}  # data's recipes
 PUBLISHED = {  # accuracies in %; CycleGAN's second is read off a table whose text is run together
     "usps": {"CycleGAN": 94.28, "target only": 96.50, "SRAGAN": 96.80},
     "mnist-m": {"CycleGAN": 93.16, "target only": 96.40, "SRAGAN": 98.33},
@@ -167,7 +167,7 @@ def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
             run = folder / f"{target}-{seed}"
             train_translator(run, target, seed, options)
             learnt_from = {
-                "source only": (folder / f"source{'-upright' if pair.deslant else ''}-{seed}", source),
+                "source only": (folder / f"source{'-aligned' if pair.aligned else ''}-{seed}", source),
                 "SRAGAN": (run, translated(run, source)),
                 "target only": (folder / f"{domain}-only-{seed}", labelled),
             }
@@ -210,10 +210,10 @@ def written(found: Found) -> str:
         lines.append(f"| {row}, as published | " + " | ".join(cells) + " |")
     for target, rows in found.items():
         sizes = rows["digits"]
-        upright = " brought upright" if target.endswith("upright") else ""
+        aligned = " aligned" if target.endswith("aligned") else ""
         lines += [
             "",
-            f"mnist to {target}: {sizes['source']:,} digits of the source{upright}, {sizes['target']:,} of the target "
+            f"mnist to {target}: {sizes['source']:,} digits of the source{aligned}, {sizes['target']:,} of the target "
             f"without their labels, {sizes['test']:,} to test on. The last of the training digits are held out; a "
             "published number has digits, networks and classifiers of its own.",
         ]

@@ -67,16 +67,16 @@ def test_the_table_says_means_and_spreads():
     assert lines[2:5] == ["| source only | 91.00 ± 1.00 |", "| SRAGAN | 97.00 ± 1.00 |", "| target only | 96.50 |"]
     assert "| SRAGAN, as published | 96.80 |" in lines
     assert "59,000 digits of the source, 6,291 of the target without their labels, 2,007 to test on" in lines[-1]
-    lines = tables.written({"usps-upright": {"digits": digits, **rows}}).splitlines()
+    lines = tables.written({"usps-aligned": {"digits": digits, **rows}}).splitlines()
     assert "| SRAGAN, as published | – |" in lines  # nobody published it
-    assert "59,000 digits of the source brought upright, 6,291 of the target" in lines[-1]
+    assert "59,000 digits of the source aligned, 6,291 of the target" in lines[-1]
 
 
 def test_every_target_has_a_recipe_of_that_domain():
     for target, recipe in tables.TARGETS.items():
         settings = yaml.safe_load((EXPERIMENTS / "data" / f"{recipe}.yaml").read_text())["data"]["init_args"]
-        domain, upright = target.removesuffix("-upright"), target.endswith("-upright")
-        assert (settings["domains"], settings.get("deslant", False)) == (["mnist", domain], upright)
+        domain, aligned = target.removesuffix("-aligned"), target.endswith("-aligned")
+        assert (settings["domains"], settings.get("aligned", False)) == (["mnist", domain], aligned)
 
 
 @pytest.fixture
@@ -105,9 +105,9 @@ def test_examples_are_the_digits_of_one_collection(root):
     border = target.images[:, :, :2].flatten(1)
     assert (border == -1).all()  # USPS has more of a margin
     assert (source.images[:, :, 2:4] != -1).any()
-    upright = tables.Examples.of(tables.pair_of("usps-upright", root), "mnist", "train")
-    assert torch.equal(upright.digits, source.digits)
-    assert not torch.equal(upright.images, source.images)
+    aligned = tables.Examples.of(tables.pair_of("usps-aligned", root), "mnist", "train")
+    assert torch.equal(aligned.digits, source.digits)
+    assert not torch.equal(aligned.images, source.images)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.datasets import MNIST, USPS
 
 from datamodules.catalogue import MissingDataset
-from datamodules.digits import Digits, upright
+from datamodules.digits import Digits, align
 
 ALL = ["mnist", "usps", "mnist-m"]
 COUNTS = {"mnist": (12, 4), "usps": (9, 3), "mnist-m": (7, 5)}  # of training, of test digits
@@ -114,28 +114,40 @@ def centres(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("slant", [-0.4, 0.0, 0.25])
-def test_a_slanted_stroke_is_brought_upright_about_its_middle(slant):
+@pytest.mark.parametrize(("x", "y", "half"), [(15, 14, 8), (9, 20, 6), (20, 12, 11)])
+def test_a_stroke_is_brought_upright_to_the_middle_and_to_twenty_pixels(slant, x, y, half):
     rows, columns = np.mgrid[:32, :32]
-    ink = (np.clip(2.5 - np.abs(columns - 15 - slant * (rows - 14)), 0, 1) * (abs(rows - 14) <= 8) * 255).astype(
-        "uint8"
-    )
-    for picture, slope in ((ink, slant), (upright(ink), 0)):
-        found_rows, middles = centres(picture)
-        assert (found_rows[0], found_rows[-1]) == (6, 22)
-        assert np.polyfit(found_rows, middles, 1)[0] == pytest.approx(slope, abs=0.01)
-        assert middles.mean() == pytest.approx(15, abs=0.05)
-        assert picture.sum() == pytest.approx(ink.sum(), rel=0.02)
+    stroke = np.clip(2.5 - np.abs(columns - x - slant * (rows - y)), 0, 1) * (abs(rows - y) <= half)
+    ink = (stroke * 255).astype(np.uint8)
+    at, middles = centres(ink)
+    assert np.polyfit(at, middles, 1)[0] == pytest.approx(slant, abs=0.01)
+    aligned = align(ink)
+    assert (aligned.shape, aligned.dtype) == (ink.shape, ink.dtype)
+    at, middles = centres(aligned)
+    assert np.polyfit(at, middles, 1)[0] == pytest.approx(0, abs=0.02)
+    assert middles.mean() == pytest.approx(15.5, abs=0.3)
+    assert (aligned[6:26].max(axis=1) > 120).all()
+    assert aligned[:5].max() == aligned[27:].max() == 0
+    width = aligned[15].sum() / 255
+    assert width == pytest.approx(4 * 20 / (2 * half + 1), rel=0.08)  # as much wider as it is longer
 
 
-def test_what_has_no_slant_stays():
-    row = np.zeros((8, 8), np.uint8)
-    row[3, 1:6] = 200
-    for picture in (np.zeros((8, 8), np.uint8), row):
-        assert np.array_equal(upright(picture), picture)
+def test_a_lying_stroke_is_as_long_as_a_standing_one_is_high():
+    ink = np.zeros((32, 32), np.uint8)
+    ink[3:5, 4:14] = 255
+    aligned = align(ink)
+    assert np.flatnonzero(aligned.max(axis=0) > 120).tolist() == list(range(6, 26))
+    assert np.flatnonzero(aligned.max(axis=1) > 120).tolist() == [14, 15, 16, 17]
 
 
-def test_only_digits_as_they_were_written_are_brought_upright(root):
-    before, after = (digits(root, domains=ALL, deslant=deslant).records("test") for deslant in (False, True))
+def test_a_picture_without_ink_stays():
+    for level in (0, 40):
+        picture = np.full((8, 8), level, np.uint8)
+        assert np.array_equal(align(picture), picture)
+
+
+def test_only_digits_as_they_were_written_are_aligned(root):
+    before, after = (digits(root, domains=ALL, aligned=aligned).records("test") for aligned in (False, True))
     for column, domain in enumerate(ALL):
         same = np.array_equal(part(before, column)[0], part(after, column)[0])
         assert same == (domain != "mnist")
@@ -178,7 +190,7 @@ def test_the_cache_is_renewed_when_files_or_settings_change(root):
     def name(split="train", **settings) -> str:
         return digits(root, **settings).records(split).fingerprint()
 
-    names = [name(), name("val"), name("test"), name(image_size=16), name(val_size=3), name(deslant=True)]
+    names = [name(), name("val"), name("test"), name(image_size=16), name(val_size=3), name(aligned=True)]
     names.append(name(domains=["usps", "mnist"]))
     assert name() == names[0]
     images, labels = drawn("mnist", True)
@@ -286,8 +298,8 @@ def test_settings_that_make_no_sense(root):
         digits(root, domains=["mnist", "mnistm"])
     with pytest.raises(ValueError, match=r"at least two domains, got \['usps'\]"):
         digits(root, domains=["usps"])
-    with pytest.raises(ValueError, match="deslant is for MNIST's digits, and the domains are usps, mnist-m"):
-        digits(root, domains=["usps", "mnist-m"], deslant=True)
+    with pytest.raises(ValueError, match="aligned is for MNIST's digits, and the domains are usps, mnist-m"):
+        digits(root, domains=["usps", "mnist-m"], aligned=True)
     with pytest.raises(ValueError, match="val_size must be at least 1, got 0"):
         digits(root, val_size=0)
     with pytest.raises(ValueError, match=r"usps has 9 training digits in .*: a val_size of 9 leaves none to train on"):
@@ -313,21 +325,27 @@ def test_the_real_counts(shared_data):
     assert usps.tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]  # as published
 
 
-def test_the_real_digits_of_usps_stand_upright_and_those_of_mnist_can_be_made_to(shared_data):
-    """Slants by NumPy: the covariance of columns and rows over the rows' variance."""
+def test_the_real_digits_of_usps_are_prepared_as_mnists_can_be(shared_data):
+    """By NumPy: slants, covariances of columns and rows over the rows' variances; middles and lengths of the ink."""
     rows, columns = np.mgrid[:32, :32]
 
-    def spread(column: int, deslant: bool) -> float:
-        pictures, _ = part(Digits(str(shared_data), deslant=deslant, cache=False).records("test"), column)
-        slants = []
+    def spreads(column: int, aligned: bool) -> tuple[float, float, float]:
+        pictures, _ = part(Digits(str(shared_data), aligned=aligned, cache=False).records("test"), column)
+        slants, middles, lengths = [], [], []
         for ink in pictures[:500, :, :, 0]:
             covariance = np.cov(columns.ravel(), rows.ravel(), aweights=ink.ravel())
             slants.append(covariance[0, 1] / covariance[1, 1])
-        return float(np.std(slants))
+            inked = np.flatnonzero(ink.max(axis=1) > 42)
+            middles.append((inked[0] + inked[-1]) / 2)
+            lengths.append(inked[-1] + 1 - inked[0])
+        return float(np.std(slants)), float(np.std(middles)), float(np.mean(lengths))
 
-    assert spread(0, deslant=False) > 0.2
-    assert spread(1, deslant=False) < 0.01
-    assert spread(0, deslant=True) < 0.01
+    usps, written, aligned = spreads(1, False), spreads(0, False), spreads(0, True)
+    assert usps[0] < 0.01 < 0.2 < written[0]
+    assert usps[1] < 0.5 < 1 < written[1]
+    assert aligned[0] < 0.01
+    assert aligned[1] < 0.5
+    assert aligned[2] == pytest.approx(usps[2], abs=0.5)
 
 
 def test_both_forms_of_the_real_usps_agree(shared_data):
