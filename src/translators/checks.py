@@ -57,9 +57,8 @@ def check_size(image: Tensor, side: int) -> None:
 def check_label(label: Tensor | None, count: int, attributes: Sequence[str]) -> Tensor:
     """The label, if it is (count, K), a column for each attribute; a ValueError otherwise."""
     expected = (count, len(attributes))
-    if not isinstance(label, Tensor) or label.shape != expected:
-        shape = tuple(label.shape) if isinstance(label, Tensor) else f"a {type(label).__name__}"
-        got = "none" if label is None else shape
+    if label is None or label.shape != expected:
+        got = "none" if label is None else tuple(label.shape)
         names = ", ".join(attributes)
         raise ValueError(f"the target's label must have shape {expected}, a column each for {names}; got {got}")
     return label

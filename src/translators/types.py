@@ -30,6 +30,11 @@ class Target:
     latent: Tensor | None = None  # (B, Z)    noise for a mapping network
     source_label: Tensor | None = None  # (B, K)  what the source shows, for a model that goes by the difference
 
+    def __post_init__(self) -> None:
+        for name, part in vars(self).items():
+            if part is not None and not isinstance(part, Tensor):
+                raise ValueError(f"the target's {name} must be a tensor, got a {type(part).__name__}: torch.tensor(…)")
+
 
 @dataclass(frozen=True)
 class Translation:

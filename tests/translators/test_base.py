@@ -457,6 +457,12 @@ def test_impossible_settings_are_refused(settings, sentence):
         Tiny(**settings)
 
 
+@pytest.mark.parametrize("part", ["label", "reference", "latent", "source_label"])
+def test_a_target_is_made_of_tensors(part):
+    with pytest.raises(ValueError, match=rf"the target's {part} must be a tensor, got a list: torch\.tensor"):
+        Target(**{part: [[1.0, 0.0]]})
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

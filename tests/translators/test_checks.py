@@ -43,7 +43,6 @@ def test_a_label_with_a_row_for_each_image_and_a_column_for_each_attribute_is_re
     ("label", "got"),
     [
         (None, "none"),
-        ([[1.0, 0.0]], "a list"),
         (torch.zeros(4), r"\(4,\)"),
         (torch.zeros(4, 3), r"\(4, 3\)"),
         (torch.zeros(3, 2), r"\(3, 2\)"),
