@@ -4,14 +4,16 @@ sragan-3    SRAGAN, table 3: digits of MNIST translated into USPS's or MNIST-M's
             of theirs; beside it a classifier of untranslated digits, and one that may learn from the target's labels.
             USPS twice: from MNIST's digits as they were written, and from the same aligned, prepared as USPS's were.
 
-Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``:
-move that away for other data.
+Trainings that are done already are not repeated, those that were stopped go on. Results go to ``runs/table-<name>/``;
+``table.json`` and ``table.md`` there hold what was asked for last.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +66,12 @@ class Examples:
         images = to_tensor(records.read_all(rows))
         return cls(images, torch.from_numpy(records.extras["digit"][rows]))
 
+    def digest(self) -> str:
+        """Of every picture and digit."""
+        digest = hashlib.sha256(self.digits.numpy())
+        digest.update(self.images.contiguous().numpy())
+        return digest.hexdigest()
+
 
 def classifier() -> nn.Sequential:
     """PixelDA's for digits: (B, 3, 32, 32) to (B, 10)."""
@@ -90,15 +98,24 @@ def trained(examples: Examples, seed: int, epochs: int, batch_size: int = 64) ->
 
 
 def kept(file: Path, examples: Examples, seed: int, epochs: int) -> nn.Module:
-    """The classifier whose weights are in a file; where there is none, one is trained and its weights are put there."""
+    """The classifier that a file has, if it learnt from just these; else a new one, which is put there.
+
+    Raises:
+        ValueError: if the file is damaged, or holds something else.
+    """
+    network, digest = classifier(), examples.digest()
     if file.exists():
-        network = classifier()
-        network.load_state_dict(torch.load(file, weights_only=True))
-        return network.eval()
+        try:
+            checkpoint = checkpoints.read(file)
+        except ValueError as error:
+            raise ValueError(f"delete {file}, and the classifier is trained anew: {error}") from error
+        if checkpoint.get("examples") == digest:
+            network.load_state_dict(checkpoint["state_dict"])
+            return network.eval()
     network = trained(examples, seed, epochs)
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".part")
-    torch.save(network.state_dict(), unfinished)
+    unfinished = file.with_suffix(f".{os.getpid()}.part")
+    torch.save({"state_dict": network.state_dict(), "examples": digest}, unfinished)
     unfinished.replace(file)
     return network
 
@@ -125,31 +142,38 @@ def train_translator(run: Path, target: str, seed: int, options: argparse.Namesp
     """As ``make train MODEL=sragan-digits`` does; go on where it stopped, do nothing if it is done.
 
     Raises:
-        ValueError: if it was done with other options.
+        ValueError: if it was begun with another recipe, other options or other data.
     """
-    asked = " ".join([options.precision, *options.more])
-    if (run / "done").exists():
-        if (done := (run / "done").read_text().strip()) != asked:
-            raise ValueError(f"{run} was trained with {done!r}, and now {asked!r} is asked for: move it away")
-        return
     files = ("defaults", f"data/{TARGETS[target]}", "models/sragan-digits")
     pair = EXPERIMENTS / f"sragan-digits-{TARGETS[target]}.yaml"
     configs = [*(EXPERIMENTS / f"{file}.yaml" for file in files), *([pair] if pair.exists() else [])]
-    arguments = [f"--config={path}" for path in configs]
-    begun = (run / "config.yaml").exists() and list(run.glob("checkpoints/step-*.ckpt"))
-    if begun:
-        arguments = [f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoints.resolve(run)}"]
     settings = {
         "seed_everything": seed,
         "data.init_args.root": options.root,
         "trainer.default_root_dir": run,
         "trainer.precision": options.precision,
     }
+    asked = {
+        "recipe": [yaml.safe_load(path.read_text()) for path in configs],
+        "settings": {name: str(value) for name, value in settings.items()},
+        "options": options.more,
+    }
+    note, done, begun = run / "asked.json", run / "done", (run / "config.yaml").exists()
+    if begun and not (note.exists() and json.loads(note.read_text()) == asked):
+        raise ValueError(
+            f"{run} was begun with another recipe, other options or other data, as its asked.json says: ask for the "
+            "same again, or move the folder away"
+        )
+    if done.exists():
+        return
+    arguments = [f"--config={path}" for path in configs]
+    if begun and list(run.glob("checkpoints/step-*.ckpt")):
+        arguments = [f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoints.resolve(run)}"]
+    run.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(asked, indent=2) + "\n")
     arguments += [f"--{name}={value}" for name, value in settings.items()] + options.more
-    for outdated in run.glob("classifier-*"):
-        outdated.unlink()
     subprocess.run([sys.executable, "-m", "translators", "fit", *arguments], check=True)
-    (run / "done").write_text(f"{asked}\n")
+    done.touch()
 
 
 def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
@@ -162,7 +186,8 @@ def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
         labelled, test = (Examples.of(pair, domain, split) for split in ("train", "test"))
         sizes = {"source": len(source.digits), "target": len(labelled.digits), "test": len(test.digits)}
         rows: dict[str, list[float]] = {"source only": [], "SRAGAN": [], "target only": []}
-        found[target] = {"digits": sizes, **rows}
+        commits: dict[int, str | None] = {}
+        found[target] = {"digits": sizes, "commits": commits, **rows}  # by seed, the translator's
         for seed in options.seeds:
             run = folder / f"{target}-{seed}"
             train_translator(run, target, seed, options)
@@ -174,6 +199,7 @@ def sragan_3(folder: Path, options: argparse.Namespace) -> Found:
             for row, (place, examples) in learnt_from.items():
                 file = place / f"classifier-{options.epochs}.pt"
                 rows[row].append(accuracy(kept(file, examples, seed, options.epochs), test))
+            commits[seed] = json.loads((run / "version.json").read_text())["commit"]
             write(folder, found, options)
     return found
 
@@ -184,12 +210,11 @@ def write(folder: Path, found: Found, options: argparse.Namespace) -> None:
     commit = subprocess.run(command, cwd=EXPERIMENTS, capture_output=True, text=True, check=False).stdout.strip()
     context = {
         "recipe": "sragan-digits",
-        "seeds": options.seeds,
         "epochs_of_classifiers": options.epochs,
         "precision_of_classifiers": "bfloat16",
         "precision_of_translators": options.precision,
         "options": options.more,
-        "commit": commit or None,
+        "measured_by": commit or None,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.json").write_text(json.dumps({"context": context, **found}, indent=2) + "\n")
@@ -197,7 +222,7 @@ def write(folder: Path, found: Found, options: argparse.Namespace) -> None:
 
 
 def written(found: Found) -> str:
-    """As a table: means over the seeds, and their standard deviations."""
+    """As a table: means over the seeds that were measured, and their standard deviations."""
     lines = [
         "| accuracy, % | " + " | ".join(f"mnist to {target}" for target in found) + " |",
         "|---" * (len(found) + 1) + "|",
@@ -214,8 +239,9 @@ def written(found: Found) -> str:
         lines += [
             "",
             f"mnist to {target}: {sizes['source']:,} digits of the source{aligned}, {sizes['target']:,} of the target "
-            f"without their labels, {sizes['test']:,} to test on. The last of the training digits are held out; a "
-            "published number has digits, networks and classifiers of its own.",
+            f"without their labels, {sizes['test']:,} to test on; seeds {', '.join(map(str, rows['commits']))}. The "
+            "last of the training digits are held out; a published number has digits, networks and classifiers of its "
+            "own.",
         ]
     return "\n".join(lines)
 

@@ -61,13 +61,16 @@ def test_a_translation_is_rounded_to_what_a_picture_can_hold(monkeypatch):
 def test_the_table_says_means_and_spreads():
     digits = {"source": 59_000, "target": 6_291, "test": 2_007}
     rows = {"source only": [90.0, 91.0, 92.0], "SRAGAN": [96.0, 97.0, 98.0], "target only": [96.5]}
-    found = {"usps": {"digits": digits, **rows}}
+    found = {"usps": {"digits": digits, "commits": {0: "a", 1: "b", 2: "c"}, **rows}}
     lines = tables.written(found).splitlines()
     assert lines[0] == "| accuracy, % | mnist to usps |"
     assert lines[2:5] == ["| source only | 91.00 ± 1.00 |", "| SRAGAN | 97.00 ± 1.00 |", "| target only | 96.50 |"]
     assert "| SRAGAN, as published | 96.80 |" in lines
-    assert "59,000 digits of the source, 6,291 of the target without their labels, 2,007 to test on" in lines[-1]
-    lines = tables.written({"usps-aligned": {"digits": digits, **rows}}).splitlines()
+    assert (
+        "59,000 digits of the source, 6,291 of the target without their labels, 2,007 to test on; seeds 0, 1, 2."
+        in lines[-1]
+    )
+    lines = tables.written({"usps-aligned": {"digits": digits, "commits": {}, **rows}}).splitlines()
     assert "| SRAGAN, as published | – |" in lines  # nobody published it
     assert "59,000 digits of the source aligned, 6,291 of the target" in lines[-1]
 
@@ -127,7 +130,7 @@ def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monke
     folder = Path("runs/table-sragan-3/usps-5")
     assert found["usps"]["digits"] == {"source": 40, "target": 40, "test": 20}
     assert all(len(found["usps"][row]) == 1 for row in ("source only", "SRAGAN", "target only"))
-    assert found["context"]["seeds"] == [5]
+    assert found["usps"]["commits"] == {"5": json.loads((folder / "version.json").read_text())["commit"]}
     assert "| SRAGAN, as published | 96.80 |" in capsys.readouterr().out
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed_everything"] == 5
     (checkpoint,) = folder.glob("checkpoints/step-*.ckpt")
@@ -137,13 +140,36 @@ def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monke
         none_is_trained.setattr(tables, "trained", None)
         assert run(2)["usps"] == found["usps"]
     assert checkpoint.stat().st_mtime_ns == written
-    with pytest.raises(SystemExit, match=r"was trained with .*max_steps=2.* and now .*max_steps=3.* move it away"):
+    refused = r"usps-5 was begun with another recipe, other options .* move the folder away"
+    with pytest.raises(SystemExit, match=refused):
         run(3)
-    (folder / "done").unlink()
-    earlier = (folder / "classifier-1.pt").read_bytes()
-    run(3)
-    assert (folder / "classifier-1.pt").read_bytes() != earlier
-    assert (folder / "checkpoints" / "step-0000003.ckpt").exists()
+    (folder / "done").unlink()  # as if it had been stopped
+    with pytest.raises(SystemExit, match=refused):
+        run(3)
+    assert run(2)["usps"] == found["usps"]
+    assert (folder / "done").exists()
+    (folder / "asked.json").unlink()  # nobody knows what it was
+    with pytest.raises(SystemExit, match=refused):
+        run(2)
+
+
+def test_a_classifier_is_kept_for_just_the_examples_it_learnt_from(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    examples, file = bars(64, generator), tmp_path / "classifier.pt"
+    first = tables.kept(file, examples, seed=0, epochs=1)
+    written = file.stat().st_mtime_ns
+    again = tables.kept(file, tables.Examples(examples.images.clone(), examples.digits.clone()), seed=0, epochs=1)
+    assert file.stat().st_mtime_ns == written
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+    for images, digits in ((-examples.images, examples.digits), (examples.images, examples.digits.flip(0))):
+        other = tables.kept(file, tables.Examples(images, digits), seed=0, epochs=1)
+        assert any((value != other.state_dict()[name]).any() for name, value in first.state_dict().items())
+    assert list(tmp_path.iterdir()) == [file]
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(
+        ValueError, match=r"delete .*classifier\.pt, and the classifier is trained anew: .* is cut short"
+    ):
+        tables.kept(file, examples, seed=0, epochs=1)
 
 
 def test_a_folder_without_digits_is_named(tmp_path, monkeypatch):
