@@ -30,7 +30,8 @@ from datamodules.transforms import to_tensor
 from metrics import AttributeClassifier
 from metrics.attributes import correct
 from metrics.functional import change_outside, circularity, coverage, l1, masked_l1, share_inside, soft_iou, ssim
-from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, Target, Translator
+from metrics.report import COMMIT
+from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, Target, Translator, checkpoints
 from translators.animation import pictures, save_gif, save_png, strip, sweep
 from translators.bridgegan import LATENT
 
@@ -263,7 +264,7 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
     from another exemplar's (``…_shuffled``) and the untouched source's (``…_copied``). ``background`` is the change
     where no attribute is, beside the same model's with both masks forced to one. With the hair's region erased from
     both masks (``without_hair``), or all else (``hair_alone``), ``hair`` and ``others`` are how often these attributes
-    are the exemplar's, and ``…_kept`` how often the source's, where the two differ.
+    are the exemplar's where the two differ, and otherwise still the source's.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, LOMIT):
@@ -282,7 +283,8 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
         goal = _mean_colour(batch["reference"], theirs)
         for name, picture in (("", output), ("_copied", image)):
             figures[f"hair_colour{name}"].append(_apart(_mean_colour(picture, hair), goal))
-        figures["hair_colour_shuffled"].append(_apart(_mean_colour(output, hair), goal.roll(1, 0)))
+        if len(image) > 1:
+            figures["hair_colour_shuffled"].append(_apart(_mean_colour(output, hair), goal.roll(1, 0)))
         anywhere = _region(data, batch["index"], range(len(data.attributes)))
         figures["background"].append(change_outside(image, output, anywhere))
         whole = model.translate(image, target, torch.ones_like, torch.ones_like).image
@@ -292,9 +294,8 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
         for name, (mask, exemplar_mask) in regions.items():
             edited = classifier.predict(model.translate(image, target, mask, exemplar_mask).image) > 0.5
             for group, columns in (("hair", colours), ("others", others)):
-                apart = differs[:, columns]
-                figures[f"{name}/{group}"].append(_share((edited == wanted.bool())[:, columns], apart))
-                figures[f"{name}/{group}_kept"].append(_share((edited == label.bool())[:, columns], apart))
+                right = (edited == wanted.bool())[:, columns]
+                figures[f"{name}/{group}"].append(_share(right, differs[:, columns]))
     _draw_exemplars(run, model, data, colours)
     return _means(figures)
 
@@ -320,9 +321,10 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
 
     ``accuracy``: the changed attribute is there; ``kept``: the others are as they were. ``diversity`` is the mean
     distance of results of different noises, 0 if noise decides nothing; ``diversity_of_references`` likewise of two
-    references with the same label. ``closeness`` is the distance of the mean colour, where the true edit is or in the
-    middle of a picture of which it is not known, from the reference's own, beside another reference's with the same
-    label (``closeness_shuffled``). References are test pictures with the wanted value of the attribute.
+    references with the same label. ``closeness`` is of attributes that were asked for: the distance of the mean colour,
+    where the true edit is or in the middle of a picture of which it is not known, from the reference's own, beside
+    another reference's with the same label (``closeness_shuffled``); so far those two are apart
+    (``closeness_of_references``). References are test pictures with the wanted value of the attribute.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, BridgeGAN):
@@ -357,10 +359,12 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
             middle = _where(data, batch["index"][rows], attribute)
             theirs = [_where(data, pick, attribute) for pick in pairs]
             goals = [_mean_colour(one, mask) for one, mask in zip(references, theirs, strict=True)]
+            asked_for = wanted[:, attribute] == 1  # what is absent has no look
+            figures["closeness_of_references"].append(_apart(*goals)[asked_for])
             for place, picture in enumerate(shown["reference"]):
                 colour = _mean_colour(picture, middle)
-                figures["closeness"].append(_apart(colour, goals[place]))
-                figures["closeness_shuffled"].append(_apart(colour, goals[1 - place]))
+                figures["closeness"].append(_apart(colour, goals[place])[asked_for])
+                figures["closeness_shuffled"].append(_apart(colour, goals[1 - place])[asked_for])
     _draw_modes(run, model, data)
     return _means(figures)
 
@@ -524,8 +528,10 @@ def main() -> None:
     parser.add_argument("judge", type=Path, nargs="?", help="run folder of a judge of the same data")
     parser.add_argument("--images", type=int, default=500, help="of the test split, the first")
     options = parser.parse_args()
+    checkpoint = checkpoints.resolve(options.run)
     found = STUDIES[options.study](options.run, options.judge, options.images)
-    report = {"judge": options.judge and str(options.judge), **found}
+    context = {"judge": options.judge and str(options.judge), "checkpoint": str(checkpoint), "commit": COMMIT}
+    report = {**context, "first_images": options.images, **found}
     path = options.run / f"{options.study}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(path.read_text())

@@ -5,6 +5,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,7 +17,7 @@ from torch.nn import functional
 from datamodules import Shapes, SyntheticAnimals, SyntheticFaces
 from metrics import AttributeClassifier
 from metrics.functional import change_outside, l1, masked_l1
-from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, GANimation
+from translators import ADSPM, LOMIT, SRAGAN, BridgeGAN, GANimation, Target, Translation
 from translators.checkpoints import AtomicCheckpointIO
 
 STUDIES = Path(__file__).parents[1] / "experiments" / "studies.py"
@@ -225,6 +227,21 @@ def regions(data, index, attributes):
     return torch.stack(masks).amax(0)
 
 
+def differing(batch, columns=slice(None)):
+    return (batch["label"] != batch["reference_label"])[:, columns]
+
+
+def shares(right, counted):
+    """The mean over the rows that have any of the share of those counted that are right."""
+    rows = [r[c].float().mean().item() for r, c in zip(right, counted, strict=True) if c.any()]
+    return sum(rows) / len(rows)
+
+
+def by_its_colour(judge, image):
+    """In place of what a judge sees: attribute by attribute, whether a channel is brighter than most faces are."""
+    return (image.mean((2, 3)) > image.new_tensor([0.2, 0.13, 0.15])).float()
+
+
 def test_a_face_that_turned_grey_has_nobodys_hair(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = LOMIT(HAIR, image_size=64, mlp_dim=8, **SIZES)
@@ -253,14 +270,57 @@ def test_a_face_that_turned_grey_has_nobodys_hair(tmp_path, monkeypatch):
     seen = judge.predict(grey) > 0.5
     right = (seen == batch["reference_label"].bool()).float().mean().item()
     assert found["attributes"] == pytest.approx(right, abs=1e-6)
-    assert found["hair_alone/hair"] == found["without_hair/hair"]
-    assert found["hair_alone/hair"] + found["hair_alone/hair_kept"] == pytest.approx(1)
+    assert found["hair_colour_shuffled"] == pytest.approx(found["hair_colour"], rel=1e-4)  # as far from grey
+    changed = shares(seen.expand(IMAGES, -1) == batch["reference_label"].bool(), differing(batch))
+    assert found["changed"] == pytest.approx(changed, abs=1e-6)
     with Image.open(run / "exemplars.png") as sheet:  # 7 columns of 128 and a gap of 2, rows of 32 and 128
         assert sheet.size == (7 * 130 - 2, 160 * min(8, len(next(iter(data.test_dataloader()))["image"])))
         assert sheet.crop((260, 32, 388, 160)).getextrema() == ((128, 128),) * 3
         shown = sheet.crop((130, 32, 258, 160)).resize((8, 8), Image.Resampling.BOX)
     parts = functional.adaptive_avg_pool2d((batch["reference"][:1] + 1) * 127.5, 8)[0].permute(1, 2, 0).flatten()
     assert list(shown.tobytes()) == pytest.approx(parts.tolist(), abs=3)
+
+
+def test_what_edited_masks_let_through_is_what_they_say(tmp_path, monkeypatch):
+    """A model that fills its mask with the exemplar's mean colour under the exemplar's mask."""
+
+    exemplar_masks = []
+
+    def filled(self, image, target, mask=torch.ones_like, exemplar_mask=torch.ones_like):
+        exemplar_masks.append(exemplar_mask)
+        masks = [one(image[:, :1]) if callable(one) else one for one in (mask, exemplar_mask)]
+        colour = mean_colour(target.reference, masks[1])[:, :, None, None]
+        return Translation(
+            masks[0] * colour + (1 - masks[0]) * image, extras={"exemplar_mask": masks[1]}, mask=masks[0]
+        )
+
+    monkeypatch.setattr(LOMIT, "translate", filled)
+    monkeypatch.setattr(AttributeClassifier, "predict", by_its_colour)
+    run, data = run_of(
+        tmp_path, LOMIT(HAIR, image_size=64, mlp_dim=8, **SIZES), SyntheticFaces, attributes=HAIR, image_size=64
+    )
+    found = study(monkeypatch, "exemplars", run, judge_of(tmp_path, HAIR)[0])
+    batch = pictures_of(data)
+    near = []
+    for name in ("index", "reference_index"):
+        beard = regions(data, batch[name], [2])
+        hair = (regions(data, batch[name], range(2)) * (1 - beard)).numpy()
+        wide = np.stack([cv2.dilate(mask[0], np.ones((9, 9)))[None] for mask in hair])  # a sixteenth of 64 around it
+        near.append(torch.from_numpy(wide) * (1 - beard))
+    target = Target(reference=batch["reference"])
+    for name, masks in {"hair_alone": near, "without_hair": [1 - mask for mask in near]}.items():
+        right = by_its_colour(None, filled(None, batch["image"], target, *masks).image) == batch["reference_label"]
+        for group, columns in (("hair", [0, 1]), ("others", [2])):
+            expected = shares(right[:, columns], differing(batch, columns))
+            assert found[f"{name}/{group}"] == pytest.approx(expected, abs=1e-6)
+    taken = [mask for mask in exemplar_masks if isinstance(mask, torch.Tensor)][:4]  # a batch of 4, one of 3
+    assert all(
+        torch.equal(mask, one)
+        for mask, one in zip(taken, (1 - near[1][:4], near[1][:4], 1 - near[1][4:], near[1][4:]), strict=True)
+    )
+    for group in ("hair", "others"):
+        assert found[f"hair_alone/{group}"] != found[f"without_hair/{group}"]  # or nothing would be told apart
+    assert found["background"] == found["background_masks_of_one"] > 0
 
 
 def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):
@@ -278,14 +338,44 @@ def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):
     for attribute, wanted in enumerate(data.edits(batch["label"]).unbind(1)):
         asked = (wanted != batch["label"]).any(1)
         right.append((wanted[asked, attribute].bool() == seen[attribute]).float())
+    kept = []
+    for wanted in data.edits(batch["label"]).unbind(1):
+        asked = (wanted != batch["label"]).any(1)
+        right_there, same = wanted[asked] == seen.float(), (wanted == batch["label"])[asked]
+        kept += [row[others] for row, others in zip(right_there, same, strict=True)]
     for mode in ("label", "reference"):
         assert found[f"{mode}/accuracy"] == pytest.approx(torch.cat(right).mean().item())
-    assert 0 < found["closeness"] < 1
+        assert found[f"{mode}/kept"] == pytest.approx(np.mean([row.float().mean().item() for row in kept if len(row)]))
+    assert found["closeness"] == pytest.approx(found["closeness_shuffled"])  # grey is as far from one as from another
     with Image.open(run / "modes.png") as sheet:  # 8 columns of 128 and a gap of 2, rows of 32 and 128
         wanted = data.edits(batch["label"][:2])
         assert sheet.size == (8 * 130 - 2, 160 * int((wanted != batch["label"][:2, None]).any(2).sum()))
         assert sheet.crop((130, 32, 258, 160)).getextrema() == ((128, 128),) * 3
         assert sheet.crop((0, 32, 128, 160)).getextrema() != sheet.crop((910, 32, 1038, 160)).getextrema()
+
+
+def test_a_model_that_returns_its_reference_is_as_close_to_it_as_can_be(tmp_path, monkeypatch):
+    """And if noise is the brightness of its picture, results are as far apart as noises."""
+
+    def returned(self, image, target, mix=0.0):
+        if target.reference is not None:
+            return Translation(target.reference)
+        return Translation(target.latent[:, :1, None, None].clamp(-1, 1).expand_as(image))
+
+    animals = ["cat", "dog", "wild"]
+    monkeypatch.setattr(BridgeGAN, "translate", returned)
+    model = BridgeGAN(
+        animals, one_hot=True, image_size=32, generator_width=4, code_width=4, spade_width=8, discriminator_width=4
+    )
+    run, _ = run_of(tmp_path, model, SyntheticAnimals, domains=animals, image_size=32)
+    monkeypatch.setattr(AttributeClassifier, "predict", lambda judge, image: torch.ones(len(image), 3) / 3)
+    found = study(monkeypatch, "modes", run, judge_of(tmp_path, animals, one_hot=True)[0])
+    assert found["closeness"] == 0
+    assert found["closeness_shuffled"] == pytest.approx(found["closeness_of_references"])
+    assert found["closeness_of_references"] > 0
+    draw = torch.Generator().manual_seed(1)
+    noise = torch.randn(100_000, 2, generator=draw).clamp(-1, 1)
+    assert found["diversity"] == pytest.approx((noise[:, 0] - noise[:, 1]).abs().mean().item() / 2, rel=0.25)
 
 
 def test_a_hairs_colour_is_compared_though_the_reference_has_it_already(tmp_path, monkeypatch):
@@ -295,7 +385,8 @@ def test_a_hairs_colour_is_compared_though_the_reference_has_it_already(tmp_path
     last = model.generator["synthesis"].head[1]
     run, _ = run_of(tmp_path, grey_of(model, last), SyntheticFaces, attributes=HAIR[:2], image_size=64)
     path, _ = judge_of(tmp_path, HAIR[:2])
-    assert 0 < study(monkeypatch, "modes", run, path)["closeness"] < 1
+    found = study(monkeypatch, "modes", run, path)
+    assert 0 < found["closeness"] < 1
 
 
 def test_a_map_of_nothing_spares_everything(tmp_path, monkeypatch):
