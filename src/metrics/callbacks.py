@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -160,7 +161,7 @@ class Evaluate(Callback):
             drawn = _data(trainer).counterfactual(split, edits.index.cpu(), edits.target.cpu())
             truth, true_mask = (tensor.to(edits.image.device) for tensor in drawn)
             self._measures["counterfactual"].update(edits.image, truth, true_mask, edits.source, edits.edit)
-        self._measures["mask"].update(edits.mask, true_mask, edits.edit)  # in any case: all processes compute it
+        self._measures["mask"].update(edits.mask, true_mask, edits.edit)
         if self._classifier is not None:
             self._judge(self._classifier, edits, batch)
 
@@ -174,10 +175,12 @@ class Evaluate(Callback):
     def _compute(self) -> dict[str, float]:
         """Every figure by its name; all processes together."""
         found: dict[str, float] = {}
-        for measure, prefix in PREFIXES.items():
-            if measure in self._measures:
-                figures = self._measures[measure].compute()
-                found.update({f"{prefix}{name}": value for name, value in figures.items()})
+        with warnings.catch_warnings():  # what nothing was asked of is no figure, and no reason to warn
+            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+            for measure, prefix in PREFIXES.items():
+                if measure in self._measures:
+                    figures = self._measures[measure].compute()
+                    found.update({f"{prefix}{name}": value for name, value in figures.items()})
         if "judge" in self._measures:
             found.update(on_real(self._measures["judge"].compute()))
         return found

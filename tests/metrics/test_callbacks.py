@@ -137,9 +137,10 @@ class OneWay(Known):
         return outputs
 
 
-def test_without_a_way_back_its_error_is_absent_and_the_score_is_the_rest(judge, tmp_path):
+def test_without_a_way_back_its_error_is_absent_and_the_score_is_the_rest(judge, tmp_path, recwarn):
     made = trainer(tmp_path, Evaluate(str(judge)))
     made.validate(OneWay("copy"), datamodule=Photos(), verbose=False)
+    assert not [warning for warning in recwarn if "before the ``update``" in str(warning.message)]
     found = made.callback_metrics
     assert not [name for name in found if "reconstruction" in name]
     assert found["val/score"] == pytest.approx(1 - found["val/target_accuracy"])
