@@ -191,18 +191,23 @@ class Progress(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate)
         self._since = (0, 0.0)
 
-    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
-        """Say what the bar counts: a run is one long epoch to Lightning."""
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description("Training")
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; and say the bar's end here too, as Lightning starts no epoch in a run that is resumed."""
+        """Start the clock; and the bar here too, as Lightning starts no epoch in most runs that are resumed."""
         super().on_train_start(trainer, pl_module)
         self._since = (trainer.global_step, time.perf_counter())
-        self.train_progress_bar.reset(trainer.num_training_batches)
-        self.train_progress_bar.initial = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        self.train_progress_bar.set_description("Training")
+        self._begin(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Likewise, as in those that a signal stopped it does, and counts what is left as if that were all."""
+        super().on_train_epoch_start(trainer, *args)
+        self._begin(trainer)
+
+    def _begin(self, trainer: Trainer) -> None:
+        """Say what the bar counts, from where to where: a run is one long epoch to Lightning."""
+        bar = self.train_progress_bar
+        bar.reset(trainer.num_training_batches)
+        bar.initial = bar.n = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        bar.set_description("Training")
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule

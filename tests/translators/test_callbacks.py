@@ -326,8 +326,12 @@ def test_the_bar_shows_short_names_and_the_rate(tmp_path, capsys):
     assert "Training: 100%" in capsys.readouterr().out
 
 
-def test_the_bar_of_a_resumed_run_knows_its_end(tmp_path, capsys):
-    fit(Tiny(), tmp_path, 3, callbacks=[LastCheckpoints(every_n_steps=1)])
+@pytest.mark.parametrize("signalled", [False, True])
+def test_the_bar_of_a_resumed_run_knows_its_end(tmp_path, capsys, signalled):
+    if signalled:
+        fit(Tiny(), tmp_path, 6, callbacks=[LastCheckpoints(every_n_steps=100), StopOnSignal(), Signal(2)])
+    else:
+        fit(Tiny(), tmp_path, 3, callbacks=[LastCheckpoints(every_n_steps=1)])
     progress = Progress(refresh_rate=1)
     fit(Tiny(), tmp_path, 6, callbacks=[progress], enable_progress_bar=True, resume=newest(tmp_path))
     assert "6/6" in capsys.readouterr().out
