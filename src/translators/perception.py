@@ -1,8 +1,8 @@
 """The first layers of a VGG-19 (Simonyan, Zisserman, ICLR 2015): what they see in a picture, and where they come from.
 
 They tell how much an image changed to an eye that was trained to tell things apart (SRAGAN's self-regularisation), and
-an attention branch starts from them. ImageNet's weights are torchvision's; without a network connection, or for pictures
-that look like nothing in ImageNet, `PerceptualNetwork` trains a narrow one on data at hand.
+an attention branch starts from them. ImageNet's weights are torchvision's; without a network connection, or for
+pictures that look like nothing in ImageNet, `PerceptualNetwork` trains a narrow one on data at hand.
 """
 
 from __future__ import annotations
