@@ -147,6 +147,7 @@ def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monke
     with pytest.raises(SystemExit, match=refused):
         run(3)
     assert run(2)["usps"] == found["usps"]
+    assert "resumed" in json.loads((folder / "version.json").read_text())  # gone on with, not begun again
     assert (folder / "done").exists()
     (folder / "asked.json").unlink()  # nobody knows what it was
     with pytest.raises(SystemExit, match=refused):
