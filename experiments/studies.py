@@ -265,13 +265,19 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
     where no attribute is, beside the same model's with both masks forced to one. With the hair's region erased from
     both masks (``without_hair``), or all else (``hair_alone``), ``hair`` and ``others`` are how often these attributes
     are the exemplar's where the two differ, and otherwise still the source's.
+
+    All these are of any exemplar. Under an attribute's name is an edit of it alone, by an exemplar with just the label
+    that is wanted: whether the judge sees it, what is ``kept`` of the others, the error inside the true edit beside the
+    copied input's, the soft overlap of mask and true edit beside the best constant mask's.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, LOMIT):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study erases regions from the masks of LOMIT")
+    _check_counterfactual(data)
     classifier, colours = _judge(judge, data), _hair(data)
     others = [column for column in range(len(data.attributes)) if column not in colours]
     figures: dict[str, list[Tensor]] = defaultdict(list)
+    draw = torch.Generator().manual_seed(0)
     for batch in first(data, images):
         image, label, wanted = batch["image"], batch["label"], batch["reference_label"]
         target = Target(reference=batch["reference"])
@@ -296,8 +302,33 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
             for group, columns in (("hair", colours), ("others", others)):
                 right = (edited == wanted.bool())[:, columns]
                 figures[f"{name}/{group}"].append(_share(right, differs[:, columns]))
+        _measure_edits(figures, model, data, classifier, batch, draw)
     _draw_exemplars(run, model, data, colours)
     return _means(figures)
+
+
+def _measure_edits(
+    figures: dict[str, list[Tensor]],
+    model: LOMIT,
+    data: Any,
+    classifier: AttributeClassifier,
+    batch: Mapping[str, Tensor],
+    draw: torch.Generator,
+) -> None:
+    """Note each edit of a batch by an exemplar with just its label, where a test picture has that."""
+    for attribute, label in enumerate(data.edits(batch["label"]).unbind(1)):
+        picks = _who_shows(data.samples("test").labels, label, range(len(data.attributes)), draw)
+        rows = (label != batch["label"]).any(1) & (picks >= 0)
+        if not rows.any():
+            continue
+        image, name = batch["image"][rows], data.attributes[attribute]
+        translation = model(image, Target(reference=_test_pictures(data, picks[rows])))
+        truth, where = data.counterfactual("test", batch["index"][rows], label[rows])
+        _judged(figures, name, classifier, translation.image, batch["label"][rows], label[rows], attribute)
+        figures[f"{name}/inside_error"].append(masked_l1(translation.image, truth, where))
+        figures[f"{name}/inside_error_copied"].append(masked_l1(image, truth, where))
+        figures[f"{name}/iou"].append(soft_iou(translation.mask, where))
+        figures[f"{name}/iou_constant"].append(soft_iou(torch.ones_like(where), where))
 
 
 def _draw_exemplars(run: Path, model: LOMIT, data: Any, colours: Sequence[int], faces: int = 8) -> None:
@@ -321,59 +352,87 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
 
     ``accuracy``: the changed attribute is there; ``kept``: the others are as they were. ``diversity`` is the mean
     distance of results of different noises, 0 if noise decides nothing; ``diversity_of_references`` likewise of two
-    references with the same label. ``closeness`` is of attributes that were asked for: the distance of the mean colour,
+    references. ``closeness`` is of attributes that were asked for: the distance of the mean colour,
     where the true edit is or in the middle of a picture of which it is not known, from the reference's own, beside
-    another reference's with the same label (``closeness_shuffled``); so far those two are apart
-    (``closeness_of_references``). References are test pictures with the wanted value of the attribute.
+    another reference's (``closeness_shuffled``); so far those two are apart (``closeness_of_references``). References
+    are test pictures with the wanted value of the attribute, whatever else they show, as in the paper's table; of
+    ``reference_alike`` those with the whole wanted label, as in training.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, BridgeGAN):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study compares the two modes of BridgeGAN")
-    classifier, samples = _judge(judge, data), data.samples("test")
+    classifier, labels = _judge(judge, data), data.samples("test").labels
     figures: dict[str, list[Tensor]] = defaultdict(list)
-    draw = torch.Generator().manual_seed(0)
+    draw, draw_alike = (torch.Generator().manual_seed(seed) for seed in (0, 1))
     for batch in first(data, images):
         for attribute, label in enumerate(data.edits(batch["label"]).unbind(1)):
             rows = (label != batch["label"]).any(1)
             if not rows.any():
                 continue
             image, own, wanted = batch["image"][rows], batch["label"][rows], label[rows]
-            shown: dict[str, list[Tensor]] = {"label": [], "reference": []}
+            results = []
             for _ in range(noises):
                 latent = torch.randn(len(image), LATENT, generator=draw)
-                shown["label"].append(model(image, Target(wanted, latent=latent, source_label=own)).image)
-            pairs = [_who_shows(samples.labels, attribute, wanted[:, attribute], draw) for _ in range(2)]
-            references = [to_tensor(torch.from_numpy(samples.read_all(pick.tolist()))) for pick in pairs]
-            for reference in references:
-                shown["reference"].append(model(image, Target(wanted, reference, source_label=own)).image)
-            for mode, results in shown.items():
-                for picture in results:
-                    seen = classifier.predict(picture)
-                    right = correct(seen, wanted, data.one_hot)
-                    figures[f"{mode}/accuracy"].append(right[:, 0 if data.one_hot else attribute].float())
-                    if not data.one_hot:
-                        figures[f"{mode}/kept"].append(_share(right, own == wanted))
-            for one, other in combinations(shown["label"], 2):
+                results.append(model(image, Target(wanted, latent=latent, source_label=own)).image)
+                _judged(figures, "label", classifier, results[-1], own, wanted, attribute)
+            for one, other in combinations(results, 2):
                 figures["diversity"].append(l1(one, other))
-            figures["diversity_of_references"].append(l1(*shown["reference"]))
-            middle = _where(data, batch["index"][rows], attribute)
-            theirs = [_where(data, pick, attribute) for pick in pairs]
-            goals = [_mean_colour(one, mask) for one, mask in zip(references, theirs, strict=True)]
-            asked_for = wanted[:, attribute] == 1  # what is absent has no look
-            figures["closeness_of_references"].append(_apart(*goals)[asked_for])
-            for place, picture in enumerate(shown["reference"]):
-                colour = _mean_colour(picture, middle)
-                figures["closeness"].append(_apart(colour, goals[place])[asked_for])
-                figures["closeness_shuffled"].append(_apart(colour, goals[1 - place])[asked_for])
+            everything = range(len(data.attributes))
+            for mode, columns, by in (("reference", [attribute], draw), ("reference_alike", everything, draw_alike)):
+                picks = torch.stack([_who_shows(labels, wanted, columns, by) for _ in range(2)])
+                there = (picks >= 0).all(0)
+                if not there.any():
+                    continue
+                references = [_test_pictures(data, pick) for pick in picks[:, there]]
+                results = []
+                for reference in references:
+                    target = Target(wanted[there], reference, source_label=own[there])
+                    results.append(model(image[there], target).image)
+                    _judged(figures, mode, classifier, results[-1], own[there], wanted[there], attribute)
+                if mode == "reference":
+                    figures["diversity_of_references"].append(l1(*results))
+                    theirs = [_where(data, pick, attribute) for pick in picks[:, there]]
+                    goals = [_mean_colour(one, mask) for one, mask in zip(references, theirs, strict=True)]
+                    middle = _where(data, batch["index"][rows][there], attribute)
+                    found = [_mean_colour(picture, middle) for picture in results]
+                    asked_for = wanted[there, attribute] == 1  # what is absent has no look
+                    figures["closeness_of_references"].append(_apart(*goals)[asked_for])
+                    for colour, goal, other in zip(found, goals, goals[::-1], strict=True):
+                        figures["closeness"].append(_apart(colour, goal)[asked_for])
+                        figures["closeness_shuffled"].append(_apart(colour, other)[asked_for])
     _draw_modes(run, model, data)
     return _means(figures)
 
 
-def _who_shows(labels: Tensor, attribute: int, wanted: Tensor, draw: torch.Generator) -> Tensor:
-    """(B,): for each wanted value (B,) of an attribute a row of labels that has it, drawn at random."""
-    rows_of = [(labels[:, attribute] == value).nonzero()[:, 0] for value in (0.0, 1.0)]
-    pools = [rows_of[int(value)] for value in wanted.tolist()]
-    return torch.stack([pool[int(torch.randint(len(pool), (), generator=draw))] for pool in pools])
+def _judged(
+    figures: dict[str, list[Tensor]],
+    name: str,
+    classifier: AttributeClassifier,
+    picture: Tensor,
+    own: Tensor,
+    wanted: Tensor,
+    attribute: int,
+) -> None:
+    """Note whether an edit (B, 3, H, W) of an attribute has it, and of the others how many are as they were."""
+    one_hot = classifier.one_hot
+    right = correct(classifier.predict(picture), wanted, one_hot)
+    figures[f"{name}/accuracy"].append(right[:, 0 if one_hot else attribute].float())
+    if not one_hot:
+        figures[f"{name}/kept"].append(_share(right, own == wanted))
+
+
+def _who_shows(labels: Tensor, wanted: Tensor, columns: Sequence[int], draw: torch.Generator) -> Tensor:
+    """(B,): for each wanted label (B, K) a row of labels that is the same in these columns, drawn; -1 if none is."""
+    picks = []
+    for label in wanted:
+        pool = (labels[:, columns] == label[columns]).all(1).nonzero()[:, 0]
+        picks.append(int(pool[int(torch.randint(len(pool), (), generator=draw))]) if len(pool) else -1)
+    return torch.tensor(picks)
+
+
+def _test_pictures(data: Any, rows: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1], of these rows of the test split."""
+    return to_tensor(torch.from_numpy(data.samples("test").read_all(rows.tolist())))
 
 
 def _draw_modes(run: Path, model: BridgeGAN, data: Any, faces: int = 2) -> None:
@@ -386,9 +445,11 @@ def _draw_modes(run: Path, model: BridgeGAN, data: Any, faces: int = 2) -> None:
         for attribute, label in enumerate(data.edits(own)[0]):
             if torch.equal(label, own[0]):
                 continue
-            pick = _who_shows(labels, attribute, label[attribute : attribute + 1], draw)
-            reference = to_tensor(torch.from_numpy(data.samples("test").read_all(pick.tolist())))
             wanted = label[None]
+            pick = _who_shows(labels, wanted, [attribute], draw)
+            if pick < 0:
+                continue
+            reference = _test_pictures(data, pick)
             shown = [model(image, Target(wanted, latent=noise, source_label=own)).image for noise in noises]
             both = Target(wanted, reference, latent=noises[-1], source_label=own)
             shown += [model.translate(image, both, mix=mix).image for mix in (2 / 3, 1 / 3, 0.0)]
@@ -407,8 +468,7 @@ def study_attention(run: Path, judge: Path | None, images: int) -> Found:
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, SRAGAN):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study looks at the map of SRAGAN")
-    if not hasattr(data, "counterfactual"):
-        raise SystemExit(f"of {type(data).__name__} nobody knows what an edit should change: take drawn data")
+    _check_counterfactual(data)
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
         edits = model.attainable(batch["label"], data.edits(batch["label"]))[:, -1]
@@ -428,6 +488,11 @@ def study_attention(run: Path, judge: Path | None, images: int) -> Found:
         figures["iou_constant"].append(soft_iou(torch.ones_like(where), where))
         figures["segmentation_iou"].append(soft_iou(model.segment(image).float(), where))
     return _means(figures)
+
+
+def _check_counterfactual(data: Any) -> None:
+    if not hasattr(data, "counterfactual"):
+        raise SystemExit(f"of {type(data).__name__} nobody knows what an edit should change: take drawn data")
 
 
 def _hair(data: Any) -> list[int]:

@@ -282,11 +282,12 @@ def test_a_face_that_turned_grey_has_nobodys_hair(tmp_path, monkeypatch):
 
 
 def test_what_edited_masks_let_through_is_what_they_say(tmp_path, monkeypatch):
-    """A model that fills its mask with the exemplar's mean colour under the exemplar's mask."""
+    """A model that fills its mask, half of everything, with the exemplar's mean colour under the exemplar's mask."""
 
     exemplar_masks = []
 
-    def filled(self, image, target, mask=torch.ones_like, exemplar_mask=torch.ones_like):
+    def filled(self, image, target, mask=None, exemplar_mask=torch.ones_like):
+        mask = torch.full_like(image[:, :1], 0.5) if mask is None else mask
         exemplar_masks.append(exemplar_mask)
         masks = [one(image[:, :1]) if callable(one) else one for one in (mask, exemplar_mask)]
         colour = mean_colour(target.reference, masks[1])[:, :, None, None]
@@ -320,7 +321,32 @@ def test_what_edited_masks_let_through_is_what_they_say(tmp_path, monkeypatch):
     )
     for group in ("hair", "others"):
         assert found[f"hair_alone/{group}"] != found[f"without_hair/{group}"]  # or nothing would be told apart
-    assert found["background"] == found["background_masks_of_one"] > 0
+    anywhere = regions(data, batch["index"], range(3))
+    whole = filled(None, batch["image"], target, torch.ones_like).image
+    for name, picture in (("background_masks_of_one", whole), ("background", (whole + batch["image"]) / 2)):
+        expected = change_outside(batch["image"], picture, anywhere).mean().item()
+        assert found[name] == pytest.approx(expected, rel=1e-5)
+    hair = near_or_in(data, batch["index"])
+    goal = mean_colour(batch["reference"], near_or_in(data, batch["reference_index"]))
+    others = torch.cat([goal[:4].roll(1, 0), goal[4:].roll(1, 0)])  # a batch of 4, one of 3
+    output = mean_colour((whole + batch["image"]) / 2, hair)
+    for name, colours in (("", goal), ("_shuffled", others)):
+        expected = (output - colours).abs().mean(1).nanmean().item() / 2
+        assert found[f"hair_colour{name}"] == pytest.approx(expected, rel=1e-4)
+
+
+def near_or_in(data, index):
+    """Where hair is and no beard."""
+    return regions(data, index, range(2)) * (1 - regions(data, index, [2]))
+
+
+def test_whose_picture_is_a_reference():
+    who_shows = runpy.run_path(str(STUDIES))["_who_shows"]
+    labels = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1]])
+    wanted, draw = torch.tensor([[1.0, 1, 0], [0, 0, 1], [0, 1, 1]]), torch.Generator().manual_seed(0)
+    assert who_shows(labels, wanted, range(3), draw).tolist() == [2, -1, 3]
+    drawn = torch.stack([who_shows(labels, wanted, [0], draw) for _ in range(50)])
+    assert [set(column.tolist()) for column in drawn.T] == [{0, 2}, {1, 3}, {1, 3}]
 
 
 def test_grey_pictures_know_neither_noise_nor_reference(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 EXCLUSIVE = (HAIR_COLOURS,)
+# What is cleared when the other is asked for: BridgeGAN's rules, and the last, which is of this project.
 CONFLICTS = (("Bangs", "Receding_Hairline"), ("Bangs", "Bald"), ("No_Beard", "Goatee"))
 
 EXPRESSIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")

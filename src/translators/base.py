@@ -278,16 +278,15 @@ class Translator(LightningModule, ABC):
                     raise ValueError(f"phase {phase.name!r} learns {name!r}, which is no part of {type(self).__name__}")
 
     def _warn_of_idle_parts(self) -> None:
-        """Say which players, or networks of theirs, no phase trains."""
+        """Say which parts of the players no phase trains: whole ones by one name."""
         known = dict(self.named_modules())
         taught = {id(each) for phase in self.phases for name in phase.learns for each in known[name].parameters()}
         idle: list[str] = []
-        for player in ("generator", "discriminator"):
-            network = known[player]
-            parts = {player: network}
-            if isinstance(network, nn.ModuleDict):
-                parts = {f"{player}.{name}": part for name, part in network.items()}
-            idle += [name for name, part in parts.items() if taught.isdisjoint(map(id, part.parameters()))]
+        for name, part in known.items():  # what holds others comes before them
+            own = [id(each) for each in part.parameters()]
+            named = any(name.startswith(f"{whole}.") for whole in idle)
+            if name.startswith(("generator", "discriminator")) and own and taught.isdisjoint(own) and not named:
+                idle.append(name)
         if idle:
             rank_zero_warn(
                 f"no phase trains {', '.join(idle)}, which stay as they were initialised: name them in what a phase "

@@ -21,7 +21,15 @@ from torch.nn import functional
 from translators import strategy
 from translators.augmentation import augment as augmented
 from translators.base import Translator
-from translators.checks import check_binary, check_finite, check_known, check_label, check_least, check_one_hot
+from translators.checks import (
+    check_binary,
+    check_finite,
+    check_known,
+    check_label,
+    check_least,
+    check_one_hot,
+    check_pixels,
+)
 from translators.layers import Tanh, precise, with_planes
 from translators.losses import ADVERSARIES, distance, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
@@ -277,8 +285,10 @@ class BridgeGAN(Translator):
     """Any of the attributes changed, either to a label, with noise that says how, or as a reference has them.
 
     A target holds the whole wanted label, kept attributes included, 0 or 1 each, and a latent, noise R (B, 16) from
-    N(0, 1), or a reference, of which the label is then said to be, or both, for results between the two. In training
-    the references' labels are the targets; each batch is translated in all three ways.
+    N(0, 1), or a reference, of which the label is then said to be, or both, for results between the two. Attributes
+    that exclude each other, such as hair colours, are taken as they are asked for: it is a datamodule's ``edits`` that
+    clear the one where they propose the other. In training the references' labels are the targets; each batch is
+    translated in all three ways.
 
     The defaults are the released code's, but for its noise bank and batches of 60; that code also draws a fresh batch
     for each update of the generator, and its targets from the batch itself. The supplement has batches of 48,
@@ -299,7 +309,8 @@ class BridgeGAN(Translator):
             an image's own label minus another's.
         cyc_detach: let the term "cyc" train M and E alone, as in the released code, and not G.
         noise_bank: keep a noise for every training picture and take that of the reference, moved away from what E sees
-            in it, in place of a new draw, as in the released code. It needs a datamodule and is part of checkpoints.
+            in it, in place of a new draw, as in the released code. It needs a datamodule and is part of checkpoints,
+            for a run that is resumed; one that starts from another's weights has a bank of its own.
         augment: show D and C every image in another light, place and size; an addition of this project for small data
             (`translators.augmentation`).
         lambda_cls: weight of the attributes of generated images; a mean over the attributes, as in "cls_real".
@@ -409,6 +420,7 @@ class BridgeGAN(Translator):
             ``reference``: S_ref, if there is a reference.
         """
         check_finite(strength=strength)
+        self._check_pictures(image, target)
         parts = {name: None if part is None else part.to(image) for name, part in vars(target).items()}
         target = Target(**parts)
         difference = strength * self._difference(image, target)
@@ -422,15 +434,8 @@ class BridgeGAN(Translator):
         return codes
 
     def _difference(self, image: Tensor, target: Target) -> Tensor:
-        """d = Yt - Ys, (B, K), of a target that suits the images; a ValueError otherwise."""
-        count, side = len(image), self.hparams["image_size"]
-        if image.shape != (count, 3, side, side):
-            raise ValueError(
-                f"BridgeGAN takes images (B, 3, {side}, {side}), got {tuple(image.shape)}: give model and data "
-                "the same image_size"
-            )
-        self._check_guides(image, target)
-        label = check_label(target.label, count, self.attributes)
+        """d = Yt - Ys, (B, K), of labels that suit the images; a ValueError otherwise."""
+        label = check_label(target.label, len(image), self.attributes)
         shown = self._told(image) if target.source_label is None else target.source_label
         if shown.shape != label.shape:
             raise ValueError(
@@ -443,8 +448,15 @@ class BridgeGAN(Translator):
                 check_one_hot(row)
         return label - shown
 
-    def _check_guides(self, image: Tensor, target: Target) -> None:
-        """Raise a ValueError unless latent or reference is there, as many as images, and a reference has its label."""
+    def _check_pictures(self, image: Tensor, target: Target) -> None:
+        """Raise a ValueError unless the images are of the model's size, and latent or reference is there, as many."""
+        side = self.hparams["image_size"]
+        if image.ndim != 4 or image.shape[1:] != (3, side, side):
+            raise ValueError(
+                f"BridgeGAN takes images (B, 3, {side}, {side}), got {tuple(image.shape)}: give model and data "
+                "the same image_size"
+            )
+        check_pixels(image)
         latent, reference = target.latent, target.reference
         if latent is None and reference is None:
             raise ValueError(
@@ -461,7 +473,10 @@ class BridgeGAN(Translator):
                 f"the target's reference must have the images' shape, {tuple(image.shape)}, got "
                 f"{tuple(reference.shape)}: give one picture of their size for each image"
             )
-        if reference is not None and target.label is None:
+        if reference is None:
+            return
+        check_pixels(reference)
+        if target.label is None:
             raise ValueError(
                 f"a reference comes with its label, which says what to take from it: give the target a label "
                 f"({len(image)}, {len(self.attributes)}), a column each for {', '.join(self.attributes)}"
@@ -606,10 +621,10 @@ class BridgeGAN(Translator):
         """
         super().on_load_checkpoint(checkpoint)
         bank = checkpoint["translator"].get("noise_bank")
-        if self.bank is not None and (bank is None or len(bank) != len(self.bank)):
+        theirs, ours = (0 if rows is None else len(rows) for rows in (bank, self.bank))
+        if self._trainer is not None and self.trainer.training and theirs != ours:
             raise ValueError(
-                f"this checkpoint's noise bank is of {0 if bank is None else len(bank):,} pictures, the data have "
-                f"{len(self.bank):,}: resume with the data and the noise_bank of before, or begin a new run from its "
-                "weights (--model.init_args.start=runs/…)"
+                f"this checkpoint's noise bank is of {theirs:,} pictures, this run's of {ours:,}: resume with the data "
+                "and the noise_bank of before, or begin a new run from its weights (--model.init_args.start=runs/…)"
             )
-        self.bank = bank if self.hparams["noise_bank"] else None
+        self.bank = bank

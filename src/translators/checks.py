@@ -43,6 +43,16 @@ def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) ->
             f"{model} takes images (B, 3, H, W), H and W multiples of {multiple} and at least {least}, got "
             f"{tuple(image.shape)}"
         )
+    check_pixels(image)
+
+
+def check_pixels(image: Tensor) -> None:
+    """Raise a ValueError unless there is an image, and pixels are no bytes."""
+    if len(image) == 0 or not image.is_floating_point():
+        raise ValueError(
+            f"images are (B, 3, H, W), one at least, numbers from -1 to 1, got {tuple(image.shape)} of {image.dtype} "
+            "(bytes become image / 127.5 - 1)"
+        )
 
 
 def check_size(image: Tensor, side: int) -> None:

@@ -27,6 +27,7 @@ from translators.checks import (
     check_label,
     check_least,
     check_one_hot,
+    check_pixels,
     check_size,
 )
 from translators.layers import BatchNorm2d, Sigmoid, Tanh, initialise_he, precise
@@ -37,7 +38,7 @@ MaskEdit = Tensor | Callable[[Tensor], Tensor]
 """A map that a mask is multiplied by, or a function of the mask that gives another."""
 
 ORDERS = 2  # losses are sums over x1 -> x2 and x2 -> x1: twice the mean over the rows of both
-PAIRED = 4096  # places of a mask, at most, that R1 compares each with each: 64 x 64
+PAIRED = 4096  # places of a mask, at most, that R1 compares each with each: 64 x 64, some 0.8 GB for an image
 DRAWN = 1024  # of a larger mask so many, drawn anew each time
 
 
@@ -219,8 +220,8 @@ def normalised(content: Tensor, std_mode: str = "spatial") -> Tensor:
     content = precise(content)
     if std_mode == "nested":
         deviation = content.std(3, keepdim=True).std(2, keepdim=True)
-    else:
-        deviation = content.std((2, 3), keepdim=True)
+    else:  # of a flat channel 0, at which the root has no slope
+        deviation = content.var((2, 3), keepdim=True).clamp(min=1e-20).sqrt()
     return (content - content.mean((2, 3), keepdim=True)) / (deviation + 1e-5)
 
 
@@ -424,8 +425,7 @@ class LOMIT(Translator):
         n_critic: discriminator updates per generator update.
         training: what every `Translator` takes. `accumulate` changes an update a little here: the batch norms of the
             masks see each part by itself. (They see both orders at once, where the authors' code draws the masks of
-            one after the other's.) Of an exactly flat picture the gradients are not finite, and the update is skipped:
-            its norms divide by nothing.
+            one after the other's.)
 
     Raises:
         ValueError: if a size or a name is none of these.
@@ -559,6 +559,7 @@ class LOMIT(Translator):
                 f"LOMIT needs an exemplar for each image, of the same size: give the target a reference of shape "
                 f"{tuple(image.shape)}, got {got}"
             )
+        check_pixels(target.reference)
         return torch.cat([image, target.reference.to(image)])
 
     def _parts(
@@ -599,8 +600,9 @@ class LOMIT(Translator):
         """Terms adv, cls, cyc, rec, foreground, background, content, difference, mask and, if they weigh anything,
         pairwise and tv; their weighted sum is L_G of eq. 16.
 
-        The last four are of three masks an image: its own beside its exemplar, its translation's, and its own beside
-        itself, from which it is reconstructed.
+        Terms pairwise, mask and tv are of three masks an image: its own beside its exemplar, its translation's, and its
+        own beside itself, from which it is reconstructed. R1 compares a translation's mask, too, with the content of
+        the image.
         """
         images, label = self._paired(batch["image"], target), self._labels(batch, target)
         parts = self._parts(images)

@@ -457,7 +457,7 @@ def fill(network: nn.Module, state: State, name: str) -> None:
         name: what to call it in errors.
 
     Raises:
-        ValueError: if a tensor is missing, left over or of another shape.
+        ValueError: if a tensor is missing, left over or of another shape, or two differ that are one here.
     """
     expected = network.state_dict()
     missing, left_over = [key for key in expected if key not in state], [key for key in state if key not in expected]
@@ -470,6 +470,14 @@ def fill(network: nn.Module, state: State, name: str) -> None:
     said = [f"{fault} {_some(keys)}" for fault, keys in faults.items() if keys]
     if said:
         raise ValueError(f"the {name}'s weights do not fit: {'; '.join(said)}")
+    tensors: dict[int, str] = {}  # by where they are: the first name of one that has several
+    for key, value in expected.items():
+        first = tensors.setdefault(value.data_ptr(), key)
+        if not torch.equal(state[first], state[key]):
+            raise ValueError(
+                f"{first} and {key} are the same in this {name}, and differ in the file: read it into a model that "
+                "keeps them apart (LOMIT without share_style_branches)"
+            )
     network.load_state_dict(dict(state))
 
 

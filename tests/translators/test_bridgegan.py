@@ -747,13 +747,25 @@ def test_a_bank_goes_with_the_checkpoint_and_is_of_its_data(tmp_path):
         def records(self, split):
             return InMemory(np.arange(96).reshape(48, 2) // 2 % 2, self.image_size)
 
-    with pytest.raises(ValueError, match=r"noise bank is of 24 pictures, the data have 48: resume with the data"):
+    with pytest.raises(ValueError, match=r"noise bank is of 24 pictures, this run.s of 48: resume with the data"):
         fit(banked(), tmp_path, 4, data=More(), resume=path)
     without = tmp_path / "step-0000001.ckpt"
     fit(banked(noise_bank=False), tmp_path, 1).save_checkpoint(without)
     assert "noise_bank" not in checkpoints.read(without)["translator"]
-    with pytest.raises(ValueError, match="noise bank is of 0 pictures, the data have 24"):
+    with pytest.raises(ValueError, match=r"noise bank is of 0 pictures, this run.s of 24"):
         fit(banked(), tmp_path, 4, resume=without)
+    with pytest.raises(ValueError, match=r"noise bank is of 24 pictures, this run.s of 0"):
+        fit(banked(noise_bank=False), tmp_path, 4, resume=path)
+
+
+def test_bytes_and_empty_batches_are_refused():
+    model, image = banked(attributes=["a", "b"], noise_bank=False), torch.zeros(2, 3, 16, 16)
+    label = torch.zeros(2, 2)
+    for wrong in (Target(label, image.byte(), source_label=label), Target(label, latent=NOISE, source_label=label)):
+        with pytest.raises(ValueError, match=r"numbers from -1 to 1, got \(2, 3, 16, 16\) of torch.uint8"):
+            model(image if wrong.reference is not None else image.byte(), wrong)
+    with pytest.raises(ValueError, match=r"one at least, .* got \(0, 3, 16, 16\)"):
+        model(image[:0], Target(label[:0], latent=NOISE[:0]))
 
 
 def test_a_bank_needs_a_datamodule(tmp_path):

@@ -594,6 +594,17 @@ def a_decoder(**settings):
     return decoder, content, *styles
 
 
+def test_a_flat_picture_costs_no_update():
+    content = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
+    content[1] = torch.randn(3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    content.requires_grad_()
+    output = normalised(content)
+    (output**3).sum().backward()
+    assert torch.isfinite(content.grad).all() and content.grad[1].any()
+    expected = (content[1] - content[1].mean((1, 2), keepdim=True)) / content[1].flatten(1).std(1)[:, None, None]
+    assert torch.allclose(output[1], expected, rtol=1e-4) and not output[0].any()
+
+
 @torch.no_grad()
 def test_masks_choose_between_the_styles():
     decoder, content, foreground, background = a_decoder()
@@ -938,6 +949,20 @@ def test_their_style_encoder_may_stay_one(theirs):
     loaded = official.load("lomit", share_style_branches=True, **authors_files(theirs))
     assert loaded.generator["s_encoder"].foreground is loaded.generator["s_encoder"].background
     assert loaded.attributes == ("attribute_0", "attribute_1", "attribute_2")
+
+
+def test_style_encoders_that_differ_do_not_become_one(theirs):
+    files = {
+        name: dict(torch.load(path)) if not isinstance(path, dict) else dict(path)
+        for name, path in authors_files(theirs).items()
+    }
+    name = "s_encoder.foreground.3.weight"
+    files["generator"][name] = files["generator"][name] + 1
+    official.load("lomit", **files)
+    with pytest.raises(
+        ValueError, match=r"s_encoder\.foreground\.3\.weight and .*differ in the file: .*share_style_br"
+    ):
+        official.load("lomit", share_style_branches=True, **files)
 
 
 def test_their_discriminator_may_be_left_out(theirs):
