@@ -153,6 +153,9 @@ def train_translator(run: Path, target: str, seed: int, options: argparse.Namesp
         "trainer.default_root_dir": run,
         "trainer.precision": options.precision,
     }
+    for option in options.more:
+        if any(option.startswith(f"--{name}") for name in settings):
+            raise ValueError(f"{option} is the table's to say: ask for --root, --seeds and --precision")
     asked = {
         "recipe": [yaml.safe_load(path.read_text()) for path in configs],
         "settings": {name: str(value) for name, value in settings.items()},
@@ -266,6 +269,8 @@ def main() -> None:
     parser.add_argument("--precision", default="32-true", help="of the translators' training")
     options, options_more = parser.parse_known_args()
     options.more = options_more
+    if options.epochs < 1 or len(set(options.seeds)) < len(options.seeds):
+        raise SystemExit("error: epochs must be at least 1, and each seed is asked for once")
     torch.set_flush_denormal(True)
     try:
         print(written(TABLES[options.table](Path("runs") / f"table-{options.table}", options)))

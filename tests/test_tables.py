@@ -140,6 +140,29 @@ def test_the_whole_way_with_a_training_of_a_few_iterations(root, tmp_path, monke
         none_is_trained.setattr(tables, "trained", None)
         assert run(2)["usps"] == found["usps"]
     assert checkpoint.stat().st_mtime_ns == written
+    learnt_from = {}
+    kept = tables.kept
+
+    def watched(file, examples, seed, epochs):
+        learnt_from[file.parent.name] = examples.digest(), seed
+        return kept(file, examples, seed, epochs)
+
+    with monkeypatch.context() as listening:
+        listening.setattr(tables, "kept", watched)
+        run(2)
+    pair = tables.pair_of("usps", root)
+    source, labelled = (tables.Examples.of(pair, domain, "train") for domain in ("mnist", "usps"))
+    expected = {"source-5": source, "usps-5": tables.translated(folder, source), "usps-only-5": labelled}
+    assert learnt_from == {name: (examples.digest(), 5) for name, examples in expected.items()}
+    assert len({digest for digest, _ in learnt_from.values()}) == 3
+    for more, refused in (
+        (["--trainer.precision=bf16-mixed"], "is the table's to say"),
+        (["--seeds", "5", "5"], "each seed is asked for once"),
+        (["--epochs=0"], "epochs must be at least 1"),
+    ):
+        with monkeypatch.context() as asked, pytest.raises(SystemExit, match=refused):
+            asked.setattr(sys, "argv", [*command, *more])
+            tables.main()
     refused = r"usps-5 was begun with another recipe, other options .* move the folder away"
     with pytest.raises(SystemExit, match=refused):
         run(3)

@@ -163,9 +163,11 @@ class DigitRecords(Records):
         return np.array(picture.convert("RGB"))
 
     def fingerprint(self) -> str:
-        """Over the margins, the size, the settings, and each file's name, length and times."""
+        """Over margins, size, settings, a stroke as it is aligned, and each file's name, length and times."""
         margins = [(part.collection.margin, part.collection.border) for part in self.parts]
         digest = hashlib.sha256(f"{DECODER} {margins} {self.size} {self.settings}".encode())
+        if self.aligned:  # pictures that were kept are of no use once they would be aligned otherwise
+            digest.update(align(cv2.line(np.zeros((32, 32), np.uint8), (20, 5), (10, 24), 255, 3)).tobytes())
         for path in self.files:
             status = path.stat()
             digest.update(f"\0{path.name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}".encode())

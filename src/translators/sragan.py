@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
 from translators.augmentation import augment as augmented
@@ -338,6 +338,11 @@ class SRAGAN(Translator):
         super().setup(stage)
         if stage == "fit" and self.hparams["distance"] == "perceptual":
             self._perception(next(self.parameters()))
+            if self.hparams["vgg"] != "imagenet":
+                seen = {"random": "a VGG of random weights"}.get(
+                    self.hparams["vgg"], f"the VGG of {self.hparams['vgg']}"
+                )
+                rank_zero_info(f"The self-regularisation sees by {seen}, in place of ImageNet's (vgg)")
         if stage == "fit" and self.hparams["lambda_percept"] is None:
             self._warn_of_long_ramps()
 

@@ -201,6 +201,17 @@ def test_the_cache_is_renewed_when_files_or_settings_change(root):
     assert len(set(names)) == len(names)
 
 
+def test_the_cache_is_renewed_when_digits_are_aligned_otherwise(root, monkeypatch):
+    def names():
+        return [digits(root, aligned=aligned).records("train").fingerprint() for aligned in (False, True)]
+
+    before = names()
+    monkeypatch.setattr("datamodules.digits.align", lambda ink: ink)
+    after = names()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
 def test_missing_files_are_named_with_where_to_get_them(root):
     (root / "usps" / "usps.t.bz2").unlink()
     with pytest.raises(MissingDataset, match=r"(?s)digits has no usps/usps.t.bz2; it holds .*DATA=shapes"):

@@ -593,6 +593,13 @@ def test_phases_of_a_map_are_refused_at_once_where_there_is_none():
     assert not model.trainer.callback_metrics
 
 
+def test_a_run_says_what_it_sees_by_in_place_of_imagenets(monkeypatch):
+    said = []
+    monkeypatch.setattr("translators.sragan.rank_zero_info", said.append)
+    fit(small(use_attention=False), domains_batch(), 1)
+    assert said == ["The self-regularisation sees by a VGG of random weights, in place of ImageNet's (vgg)"]
+
+
 def test_phases_that_never_train_the_map_are_warned_of():
     with pytest.warns(UserWarning, match=r"no phase trains generator\.attention, which stay as they were initialised"):
         fit(small(phases=[Phase(1, **TRANSLATE)]), domains_batch())
