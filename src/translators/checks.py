@@ -47,11 +47,11 @@ def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) ->
 
 
 def check_pixels(image: Tensor) -> None:
-    """Raise a ValueError unless there is an image, and pixels are no bytes."""
-    if len(image) == 0 or not image.is_floating_point():
+    """Raise a ValueError if pixels are bytes, or other whole numbers."""
+    if not image.is_floating_point():
         raise ValueError(
-            f"images are (B, 3, H, W), one at least, numbers from -1 to 1, got {tuple(image.shape)} of {image.dtype} "
-            "(bytes become image / 127.5 - 1)"
+            f"images are numbers from -1 to 1, got {tuple(image.shape)} of {image.dtype} (bytes become "
+            "image / 127.5 - 1)"
         )
 
 
