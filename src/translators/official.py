@@ -473,7 +473,7 @@ def fill(network: nn.Module, state: State, name: str) -> None:
     tensors: dict[int, str] = {}  # by where they are: the first name of one that has several
     for key, value in expected.items():
         first = tensors.setdefault(value.data_ptr(), key)
-        if not torch.equal(state[first], state[key]):
+        if first != key and not torch.equal(state[first], state[key]):
             raise ValueError(
                 f"{first} and {key} are the same in this {name}, and differ in the file: read it into a model that "
                 "keeps them apart (LOMIT without share_style_branches)"

@@ -594,6 +594,14 @@ def a_decoder(**settings):
     return decoder, content, *styles
 
 
+def test_a_part_within_a_part_that_no_phase_trains_is_named():
+    idle = r"no phase trains generator\.decoder\.main, generator\.decoder\.b_mlp, discriminator\.conv2, which stay"
+    learns = ["c_encoder", "s_encoder", "mask", "decoder.f_mlp"]
+    taught = [*(f"generator.{part}" for part in learns), "discriminator.main", "discriminator.conv1"]
+    with pytest.warns(UserWarning, match=idle):
+        small(phases=[Phase(1, learns=taught)])._warn_of_idle_parts()
+
+
 def test_a_flat_picture_costs_no_update():
     content = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
     content[1] = torch.randn(3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
