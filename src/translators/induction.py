@@ -77,10 +77,11 @@ class AdaptiveWeight(nn.Module):
             self.hits.fill_(int(self.hits) + 1 if self._beyond() else 0)
             if int(self.hits) >= self.patience:
                 self.hold()
-            elif float(self.value) >= self.greatest - 1e-9:
+            elif int(self.hits) == 0 and float(self.value) >= self.greatest - 1e-9:
                 rank_zero_warn(
-                    f"the self-regularisation's weight has reached its greatest, {self.greatest:g}, and the loss never "
-                    "its threshold: look whether it is felt at all (induction_greatest, induction_threshold)"
+                    f"the self-regularisation's weight has reached its greatest, {self.greatest:g}, and the loss did "
+                    "not stay beyond its threshold: look whether it is felt at all (induction_greatest, "
+                    "induction_threshold)"
                 )
                 self.hold()
             elif int(self.hits) == 0:

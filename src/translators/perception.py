@@ -118,8 +118,8 @@ def fill_front(network: nn.Sequential, source: str) -> None:
     wanted = network.state_dict()
     found = {name: state.get(f"features.{name}") for name in wanted}
     for name, value in found.items():
-        if value is None or value.shape != wanted[name].shape:
-            got = "is not there" if value is None else f"has the shape {tuple(value.shape)}"
+        if not isinstance(value, Tensor) or value.shape != wanted[name].shape:
+            got = f"has the shape {tuple(value.shape)}" if isinstance(value, Tensor) else "is not there"
             raise ValueError(
                 f"the weights of {source} do not fit a VGG of width {network[0].out_channels}: features.{name} {got}, "
                 f"expected {tuple(wanted[name].shape)}; set vgg_width to what they have (64 for ImageNet's)"
@@ -139,24 +139,36 @@ def _random(network: nn.Sequential) -> dict[str, Tensor]:
 def _imagenet() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 
-    try:
-        return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f"ImageNet's weights of VGG-19 cannot be fetched ({error}). Get {VGG19_Weights.IMAGENET1K_V1.url} "
-            "elsewhere and name the file (--model.init_args.vgg=vgg19-dcbb9e9d.pth); or choose what to do without: a "
-            "network trained on data at hand (make train MODEL=perception DATA=…, then --model.init_args.vgg=runs/… "
-            "with its vgg_width), or --model.init_args.vgg=random, features of random weights"
-        ) from error
+    url = VGG19_Weights.IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name  # where torchvision has it
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), _promised(path), progress=False)
+        except (OSError, RuntimeError) as error:
+            raise FileNotFoundError(
+                f"ImageNet's weights of VGG-19 cannot be fetched ({error}). Get {url} elsewhere and name the file "
+                "(--model.init_args.vgg=vgg19-dcbb9e9d.pth); or choose what to do without: a network trained on data "
+                "at hand (make train MODEL=perception DATA=…, then --model.init_args.vgg=runs/… with its vgg_width), "
+                "or --model.init_args.vgg=random, features of random weights"
+            ) from error
+    return _read(path)
+
+
+def _promised(path: Path) -> str:
+    """The beginning of a file's SHA-256, which torchvision's files bear in their names."""
+    promised = re.search(r"-([0-9a-f]{8})$", path.stem)
+    return promised[1] if promised else ""
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix != ".pth":
+    if path.suffix != ".pth" or path.is_dir():
         return dict(checkpoints.read(checkpoints.resolve(path))["state_dict"])
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    promised = re.search(r"-([0-9a-f]{8})$", path.stem)  # torchvision's files bear the beginning of their hash
-    if promised and not digest.startswith(promised[1]):
-        raise ValueError(f"{path} is damaged: its SHA-256 begins with {digest[:8]}, not {promised[1]}; get it again")
+    digest, promised = hashlib.sha256(path.read_bytes()).hexdigest(), _promised(path)
+    if not digest.startswith(promised):
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 begins with {digest[:8]}, not {promised}; delete it and get it again"
+        )
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged file fails in any way at all
@@ -178,6 +190,9 @@ class PerceptualNetwork(LightningModule):
             are not for an unsupervised method to see.
         lr: Adam's learning rate.
         seed: of the light, with the step and the process.
+
+    Raises:
+        ValueError: if a domain's pictures alone are all labelled alike, or a name is none of these.
     """
 
     def __init__(
@@ -195,6 +210,11 @@ class PerceptualNetwork(LightningModule):
         check_known("column", column, ("label", "digit"))
         if domain is not None:
             check_known("domain", domain, attributes)
+        if domain is not None and one_hot and column == "label":
+            raise ValueError(
+                f"pictures of the domain {domain} alone have one label, which teaches nothing: take column=digit, or "
+                "no domain"
+            )
         self.save_hyperparameters()
         self.attributes = tuple(attributes)
         self.features = front(width)
@@ -238,6 +258,10 @@ class PerceptualNetwork(LightningModule):
 
     def _asked(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Of both pictures of each row those it may learn from, and what they show."""
+        if self.hparams["column"] not in batch:
+            raise ValueError(
+                f"these data have no column {self.hparams['column']}: take data of digits, or column=label"
+            )
         image = torch.cat([batch["image"], batch["reference"]])
         answer, label = (
             torch.cat([batch[name], batch[f"reference_{name}"]]) for name in (self.hparams["column"], "label")

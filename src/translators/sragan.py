@@ -275,10 +275,10 @@ class SRAGAN(Translator):
         if self.hparams["lambda_percept"] is None:
             controller = self.induction
             self.note(weight=controller.value, watched=controller.average, stage=controller.stage.float())
-        return {
-            "adv": logistic.generator(self.discriminator(self._shown(translation.image))),
-            "percept": self.self_regularisation(x, translation.image),
-        }
+        terms = {"adv": logistic.generator(self.discriminator(self._shown(translation.image)))}
+        if self.hparams["lambda_percept"] != 0:
+            terms["percept"] = self.self_regularisation(x, translation.image)
+        return terms
 
     def self_regularisation(self, image: Tensor, output: Tensor) -> Tensor:
         """Eq. 4: how much an image's features changed; or its pixels. (B, 3, H, W) twice, to a scalar.
@@ -325,8 +325,9 @@ class SRAGAN(Translator):
         return super().weight(term)
 
     def observe(self, player: str, terms: Mapping[str, Tensor]) -> None:
-        """Let the controller hear the loss that it watches."""
-        if player == self.hparams["induction_monitor"] and self.hparams["lambda_percept"] is None:
+        """Let the controller hear the loss that it watches, while there is a generator that learns to be held back."""
+        learns = self._learns(self.phase, "initial") or self._learns(self.phase, "attention")
+        if learns and player == self.hparams["induction_monitor"] and self.hparams["lambda_percept"] is None:
             self.induction.observe(float(terms["adv"]) * (2 if player == "discriminator" else 1))
 
     def setup(self, stage: str) -> None:
@@ -336,7 +337,7 @@ class SRAGAN(Translator):
             FileNotFoundError: if ImageNet's weights cannot be fetched.
         """
         super().setup(stage)
-        if stage == "fit" and self.hparams["distance"] == "perceptual":
+        if stage == "fit" and self.hparams["distance"] == "perceptual" and self.hparams["lambda_percept"] != 0:
             self._perception(next(self.parameters()))
             if self.hparams["vgg"] != "imagenet":
                 seen = {"random": "a VGG of random weights"}.get(
@@ -350,7 +351,7 @@ class SRAGAN(Translator):
         ramp = self.hparams["induction_warmup"] + 100 * self.hparams["induction_every"]
         for phase in self.phases:
             flat = phase.steps - phase.decay
-            if _learns(phase, "initial") != _learns(phase, "attention") and flat < ramp:
+            if self._learns(phase, "initial") != self._learns(phase, "attention") and flat < ramp:
                 rank_zero_warn(
                     f"phase {phase.name!r}: the self-regularisation's weight may grow for {ramp} iterations, longer "
                     f"than the {flat} before the learning rate falls: lower induction_warmup or induction_every"
@@ -365,15 +366,27 @@ class SRAGAN(Translator):
         super().on_fit_start()
 
     def on_phase_start(self, phase: Phase) -> None:
-        """Use the map once it learns; begin with an empty pool, and, unless both parts learn, with a weight of 0."""
-        initial, attention = _learns(phase, "initial"), _learns(phase, "attention")
+        """Use the map once it learns, and begin with an empty pool.
+
+        The controller begins anew where a part begins to learn alone. Where both learn, the weight stays, if it has
+        begun to grow.
+        """
+        initial, attention = self._learns(phase, "initial"), self._learns(phase, "attention")
+        new = self.global_step == 0 or attention != bool(self.attends)
         if initial or attention:
-            self.attends.fill_(attention and "attention" in self.generator)
+            self.attends.fill_(attention)
         self.pool = ImagePool(self.hparams["pool_size"])
-        if initial != attention:
+        if initial != attention and new:
             self.induction.restart()
-        elif phase is not self.phases[0]:
+        elif initial and attention and self.induction.value > 0:
             self.induction.hold()
+
+    def _learns(self, phase: Phase, part: str) -> bool:
+        """Whether a phase teaches a part of the generator, or something in it."""
+        name = f"generator.{part}"
+        return part in self.generator and any(
+            learns == "generator" or f"{learns}.".startswith(f"{name}.") for learns in phase.learns
+        )
 
     def start_from(self, other: Translator) -> None:
         """Take over the weights of another SRAGAN; of one without a map, or from a CycleGAN's G, those of G_0.
@@ -381,23 +394,22 @@ class SRAGAN(Translator):
         Raises:
             ValueError: if the other is of another kind, of another size, or translates the other way.
         """
-        if not isinstance(other, CycleGAN | SRAGAN) or "attention" in getattr(other, "generator", {}):
+        without_map = isinstance(other, SRAGAN) and "attention" not in other.generator and "attention" in self.generator
+        if not (without_map or isinstance(other, CycleGAN)):
             super().start_from(other)
             return
-        if isinstance(other, SRAGAN) and not self.hparams["use_attention"]:
-            super().start_from(other)
-            return
-        check_meaning(self, other)
-        whose = other.generator["ab" if isinstance(other, CycleGAN) else "initial"]
-        theirs, ours = (dict(network.state_dict()) for network in (whose, self.generator["initial"]))
-        if {name: value.shape for name, value in theirs.items()} != {name: value.shape for name, value in ours.items()}:
-            raise ValueError(
-                "G_0 starts from a residual generator without blur filters, of the same norm, generator_width and "
-                "blocks (a CycleGAN's has norm=instance): give the model these settings"
-            )
-        self.generator["initial"].load_state_dict(theirs)
-        if isinstance(other, SRAGAN):
-            self.discriminator.load_state_dict(other.discriminator.state_dict())
+        check_meaning(self, other, self.bound_to_weights if without_map else ())
+        taken = {"generator.initial": other.get_submodule("generator.initial" if without_map else "generator.ab")}
+        settings = "norm, generator_width and blocks (a CycleGAN's has norm=instance, and no blur filters)"
+        if without_map:
+            taken["discriminator"] = other.discriminator
+            settings += ", discriminator_width and depth"
+        for name, part in taken.items():
+            theirs, ours = ({n: t.shape for n, t in of.state_dict().items()} for of in (part, self.get_submodule(name)))
+            if theirs != ours:
+                raise ValueError(f"{name} cannot start from weights of other shapes: give the model their {settings}")
+        for name, part in taken.items():
+            self.get_submodule(name).load_state_dict(part.state_dict())
 
     def process_state(self) -> dict[str, Tensor]:
         """What the pool holds: without it a resumed run's discriminator would see other images."""
@@ -406,9 +418,3 @@ class SRAGAN(Translator):
     def restore_process_state(self, state: dict[str, Tensor]) -> None:
         """Fill the pool again."""
         self.pool.restore(state["pool"])
-
-
-def _learns(phase: Phase, part: str) -> bool:
-    """Whether a phase teaches a part of the generator, or something in it."""
-    name = f"generator.{part}"
-    return any(learns == "generator" or f"{learns}.".startswith(f"{name}.") for learns in phase.learns)

@@ -85,6 +85,47 @@ def test_shapes_and_ranges_at_full_size():
     assert wide.mask.shape == (1, 1, 192, 320)
 
 
+def test_the_map_sees_pictures_as_the_vgg_does():
+    """On the scale of ImageNet's networks: for one of the mean colour the first convolution has its bias alone."""
+    branch, seen = AttentionBranch(vgg_width=2).eval(), []
+    branch.front[0].register_forward_hook(lambda module, given, found: seen.append((given[0], found)))
+    branch((torch.tensor([0.485, 0.456, 0.406]) * 2 - 1).view(1, 3, 1, 1).expand(1, 3, 16, 16))
+    given, found = seen[0]
+    torch.testing.assert_close(given, torch.zeros(1, 3, 16, 16), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found, branch.front[0].bias.view(1, 2, 1, 1).expand(1, 2, 16, 16))
+
+
+def test_weights_are_drawn_as_the_paper_does():
+    """N(0, 0.02), also those of the map's steps up; its front is the VGG's."""
+    model = SRAGAN(["Smiling"], image_size=32, generator_width=16, discriminator_width=16, blocks=1, vgg_width=8)
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    drawn = [*model.generator["initial"].modules(), *model.discriminator.modules()]
+    drawn += list(model.generator["attention"].head.modules())
+    for module in drawn:
+        if isinstance(module, kinds) and module.weight.numel() > 1000:
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            assert module.weight.mean().item() == pytest.approx(0, abs=0.002)
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d)])
+def test_the_norm_is_one_everywhere(norm, kind):
+    model = small(norm=norm)
+    for part in (model.generator["initial"], model.generator["attention"], model.discriminator):
+        norms = [module for module in part.modules() if "Norm" in type(module).__name__]
+        assert norms and all(isinstance(module, kind) for module in norms)
+
+
+def test_the_discriminator_alone_sees_pictures_in_another_light(monkeypatch):
+    """Of both players' losses, each picture it is shown; and never what the self-regularisation compares."""
+    monkeypatch.setattr("translators.sragan.augmented", lambda images: images * 0 + 0.5)
+    model, batch, shown = small(augment=True), domains_batch(), []
+    model.discriminator.register_forward_hook(lambda module, given, found: shown.append(given[0]))
+    plain = small().generator_loss(batch, Target())["percept"]
+    model.discriminator_loss(batch, Target())
+    assert torch.equal(model.generator_loss(batch, Target())["percept"], plain)
+    assert len(shown) == 3 and all((images == 0.5).all() for images in shown)
+
+
 def test_a_dilated_block_sees_nine_pixels_and_has_no_more_weights():
     dilated, plain = ResidualBlock(2, dilation=2, norm="batch").eval(), ResidualBlock(2, norm="batch")
     assert counted(dilated) == counted(plain)
@@ -346,9 +387,15 @@ def test_the_generators_loss_is_beyond_when_it_rises():
 
 def test_the_weight_ends_at_its_greatest_with_a_warning():
     controller = AdaptiveWeight(warmup=1, every=1, step=0.75, greatest=1.5, threshold=0.1, decay=0.0)
-    with pytest.warns(UserWarning, match="weight has reached its greatest, 1.5, and the loss never its threshold"):
+    with pytest.warns(UserWarning, match="weight has reached its greatest, 1.5, and the loss did not stay beyond"):
         seen = trace(controller, [1.3] * 6)
     assert seen == [(RAMP, 0), (RAMP, 0.75), (RAMP, 1.5), (HOLD, 1.5), (HOLD, 1.5), (HOLD, 1.5)]
+
+
+def test_at_its_greatest_a_loss_that_is_beyond_is_heard_out(recwarn):
+    controller = AdaptiveWeight(warmup=1, every=1, step=1.0, greatest=1.0, threshold=1.0, patience=3, decay=0.0)
+    assert trace(controller, [1.3, 1.3, 0.5, 0.5, 0.5]) == [(RAMP, 0), (RAMP, 1), (RAMP, 1), (RAMP, 1), (HOLD, 1)]
+    assert not recwarn
 
 
 def test_the_weight_never_falls():
@@ -410,8 +457,8 @@ def fit(model, batch, steps=-1, resume=None, callbacks=()):
 
 def states(model):
     return {
-        part: {name: value.clone() for name, value in model.generator[part].state_dict().items()}
-        for part in ("initial", "attention")
+        part: {name: value.clone() for name, value in network.state_dict().items()}
+        for part, network in model.generator.items()
     }
 
 
@@ -420,7 +467,7 @@ class States(Snapshots):
 
     def __init__(self):
         super().__init__()
-        self.parts, self.attends, self.held, self.pooled = [], [], [], []
+        self.parts, self.attends, self.held, self.induced, self.pooled = [], [], [], [], []
 
     def on_train_start(self, trainer, pl_module):
         super().on_train_start(trainer, pl_module)
@@ -431,6 +478,7 @@ class States(Snapshots):
         self.parts.append(states(pl_module))
         self.attends.append(bool(pl_module.attends))
         self.held.append((int(pl_module.induction.stage), int(pl_module.induction.updates)))
+        self.induced.append(float(pl_module.induction.value))
         self.pooled.append(len(pl_module.pool.images))
 
     def changed(self, step, part):
@@ -440,7 +488,8 @@ class States(Snapshots):
 
 def test_three_phases_each_teach_their_part_and_leave_the_other_to_the_bit():
     phases = [Phase(2, **TRANSLATE), Phase(2, **ATTEND), Phase(2, rate=0.1)]
-    model, seen = small(phases=phases, lr=0.01), States()
+    ramp = {"induction_warmup": 1, "induction_every": 1, "induction_threshold": 0.0}
+    model, seen = small(phases=phases, lr=0.01, **ramp), States()
     fit(model, domains_batch(), callbacks=[seen])
     assert [(seen.changed(step, "initial"), seen.changed(step, "attention")) for step in range(6)] == [
         *[(True, False)] * 2,
@@ -450,7 +499,50 @@ def test_three_phases_each_teach_their_part_and_leave_the_other_to_the_bit():
     assert seen.attends == [False] * 2 + [True] * 4
     assert seen.rates == pytest.approx([0.01] * 4 + [0.001] * 2)
     assert seen.pooled == [4, 8, 4, 8, 4, 8]  # each phase begins with an empty one
-    assert seen.held == [(WARMUP, 1), (WARMUP, 2), (WARMUP, 1), (WARMUP, 2), (HOLD, 1), (HOLD, 2)]
+    assert seen.held == [(RAMP, 0), (RAMP, 1), (RAMP, 0), (RAMP, 1), (HOLD, 1), (HOLD, 2)]
+    assert seen.induced == pytest.approx([0, 0.2, 0, 0.2, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "phases", "held", "weights"),
+    [
+        (  # two stretches of one phase: the weight grows on
+            {"use_attention": False},
+            [Phase(3), Phase(2, rate=0.1)],
+            [(RAMP, 0), (RAMP, 1), (RAMP, 2), (RAMP, 3), (RAMP, 4)],
+            [0, 0.2, 0.4, 0.6, 0.8],
+        ),
+        (  # nothing is heard while the discriminator learns alone, and nothing held that has not begun
+            {},
+            [Phase(2, learns=("discriminator",)), Phase(3)],
+            [(WARMUP, 0), (WARMUP, 0), (RAMP, 0), (RAMP, 1), (RAMP, 2)],
+            [0, 0, 0, 0.2, 0.4],
+        ),
+        (  # a first phase too short for the weight to grow
+            {"induction_warmup": 2},
+            [Phase(1, **TRANSLATE), Phase(3)],
+            [(WARMUP, 1), (RAMP, 0), (RAMP, 1), (RAMP, 2)],
+            [0, 0, 0.2, 0.4],
+        ),
+    ],
+)
+def test_the_weight_grows_through_phases_of_other_kinds(settings, phases, held, weights):
+    ramp = {"induction_warmup": 1, "induction_every": 1, "induction_threshold": 0.0}
+    model, seen = small(phases=phases, lr=0.01, **{**ramp, **settings}), States()
+    fit(model, domains_batch(), callbacks=[seen])
+    assert seen.held == held
+    assert seen.induced == pytest.approx(weights)
+
+
+def test_a_run_that_starts_from_a_finished_one_begins_with_a_weight_of_its_own(tmp_path):
+    finished = attending(small())
+    finished.induction.value.fill_(7)
+    finished.induction.hold()
+    seen = States()
+    model = small(start=saved(finished, tmp_path), phases=[Phase(2, **ATTEND)], induction_warmup=9)
+    fit(model, domains_batch(), callbacks=[seen])
+    assert seen.held == [(WARMUP, 1), (WARMUP, 2)]
+    assert seen.induced == [0, 0]
 
 
 def test_the_papers_three_phases_are_the_default():
@@ -522,8 +614,11 @@ def test_g0_may_start_from_a_cyclegan(tmp_path):
     model.start_from(cyclegan)
     for name, value in cyclegan.generator["ab"].state_dict().items():
         assert torch.equal(model.generator["initial"].state_dict()[name], value)
-    with pytest.raises(ValueError, match="of the same norm, generator_width and blocks"):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"generator\.initial cannot start from .*a CycleGAN's has norm=instance"):
         small(image_size=32).start_from(cyclegan)
+    for name, value in before.items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0, equal_nan=True)
 
 
 def saved(model, folder):
@@ -563,6 +658,24 @@ def test_a_map_may_be_learnt_for_a_translator_that_had_none(tmp_path):
     )
 
 
+def test_a_translator_that_had_no_map_must_fit_before_anything_is_taken():
+    model = small(eval_statistics="image")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for settings, sentence in (
+        (
+            {"discriminator_width": 8},
+            r"discriminator cannot start from weights of other shapes: .* discriminator_width",
+        ),
+        ({"depth": 1}, r"discriminator cannot start from weights of other shapes: .* depth"),
+        ({"blocks": 2}, r"generator\.initial cannot start from weights of other shapes: .* blocks"),
+        ({"eval_statistics": "running"}, "trained with eval_statistics running, the model has image"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            model.start_from(small(use_attention=False, **settings))
+        for name, value in before.items():
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0, equal_nan=True)
+
+
 def test_a_phase_of_the_first_kind_translates_without_a_map_wherever_it_starts_from(tmp_path):
     start = saved(attending(small()), tmp_path)
     seen = States()
@@ -576,6 +689,21 @@ def test_a_part_of_the_map_may_learn_alone():
     fit(model, domains_batch(), callbacks=[seen])
     assert seen.attends == [True, True]
     assert {name.split(".")[2] for name in seen.moved(1) if name.startswith("generator")} == {"head"}
+
+
+def test_a_map_that_a_run_starts_from_is_not_overwritten(tmp_path):
+    finished = attending(small())
+    nn.init.constant_(finished.generator["attention"].front[0].weight, 0.125)
+    model = small(start=saved(finished, tmp_path), phases=[Phase(1, learns=("discriminator",))])
+    fit(model, domains_batch())
+    assert (model.generator["attention"].front[0].weight == 0.125).all()
+
+
+def test_without_a_weight_nothing_is_compared():
+    model = small(lambda_percept=0.0, vgg="imagenet", use_attention=False, phases=[Phase(1, **TRANSLATE)])
+    trainer = fit(model, domains_batch())
+    assert model._features == []
+    assert "generator/adv" in trainer.callback_metrics and "generator/percept" not in trainer.callback_metrics
 
 
 def test_a_fixed_weight_has_no_controller():
