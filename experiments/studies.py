@@ -273,7 +273,8 @@ def study_exemplars(run: Path, judge: Path | None, images: int) -> Found:
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, LOMIT):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study erases regions from the masks of LOMIT")
-    _check_counterfactual(data)
+    if not hasattr(data, "counterfactual"):
+        raise SystemExit(f"of {type(data).__name__} nobody knows what an edit should change: take drawn data")
     classifier, colours = _judge(judge, data), _hair(data)
     others = [column for column in range(len(data.attributes)) if column not in colours]
     figures: dict[str, list[Tensor]] = defaultdict(list)
@@ -460,15 +461,18 @@ def _draw_modes(run: Path, model: BridgeGAN, data: Any, faces: int = 2) -> None:
 
 
 def study_attention(run: Path, judge: Path | None, images: int) -> Found:
-    """Of edits into Y: the change outside the true edit, of the composite and of G_0 alone; the map as a segmentation.
+    """Of edits into Y: how far the map reaches, and what it spares.
 
-    ``inside_error`` is the error where the true edit is, beside the copied input's. ``iou`` is the soft overlap of the
-    map and the true edit, beside the best constant map's; ``segmentation_iou`` that of the map cut at 0.5.
+    ``map`` is its mean, ``map_greatest`` that of each picture's greatest value, ``change`` that of the whole picture,
+    of the composite and of G_0 alone. Of data whose edits are known also ``outside``, the change outside the true edit;
+    ``inside_error``, the error where that is, beside the copied input's; ``iou``, the soft overlap of the map and the
+    true edit, beside the best constant map's; ``segmentation_iou``, that of the map cut at 0.5.
     """
     model, data = Translator.load(str(run)), data_of(run)
     if not isinstance(model, SRAGAN):
         raise SystemExit(f"{run} is of {type(model).__name__}: this study looks at the map of SRAGAN")
-    _check_counterfactual(data)
+    if judge is not None:
+        raise SystemExit(f"nothing here is judged: leave {judge} out")
     figures: dict[str, list[Tensor]] = defaultdict(list)
     for batch in first(data, images):
         edits = model.attainable(batch["label"], data.edits(batch["label"]))[:, -1]
@@ -477,22 +481,24 @@ def study_attention(run: Path, judge: Path | None, images: int) -> Found:
             continue
         image, wanted = batch["image"][rows], edits[rows]
         translation = model(image, Target(wanted))
-        truth, where = data.counterfactual("test", batch["index"][rows], wanted)
-        if translation.mask is None:
+        mask, shown = translation.mask, {"composite": translation.image, **translation.extras}
+        if mask is None:
             raise SystemExit(f"{run} has no map: it was trained without attention, or not beyond its first phase")
-        for name, picture in (("composite", translation.image), ("initial", translation.extras["initial"])):
+        figures["map"].append(mask.mean((1, 2, 3)))
+        figures["map_greatest"].append(mask.amax((1, 2, 3)))
+        for name, picture in shown.items():
+            figures[f"change/{name}"].append(l1(picture, image))
+        if not hasattr(data, "counterfactual"):
+            continue
+        truth, where = data.counterfactual("test", batch["index"][rows], wanted)
+        for name, picture in shown.items():
             figures[f"outside/{name}"].append(change_outside(image, picture, where))
             figures[f"inside_error/{name}"].append(masked_l1(picture, truth, where))
         figures["inside_error/copied"].append(masked_l1(image, truth, where))
-        figures["iou"].append(soft_iou(translation.mask, where))
+        figures["iou"].append(soft_iou(mask, where))
         figures["iou_constant"].append(soft_iou(torch.ones_like(where), where))
         figures["segmentation_iou"].append(soft_iou(model.segment(image).float(), where))
     return _means(figures)
-
-
-def _check_counterfactual(data: Any) -> None:
-    if not hasattr(data, "counterfactual"):
-        raise SystemExit(f"of {type(data).__name__} nobody knows what an edit should change: take drawn data")
 
 
 def _hair(data: Any) -> list[int]:

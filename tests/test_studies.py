@@ -415,32 +415,66 @@ def test_a_hairs_colour_is_compared_though_the_reference_has_it_already(tmp_path
     assert 0 < found["closeness"] < 1
 
 
-def test_a_map_of_nothing_spares_everything(tmp_path, monkeypatch):
+def test_the_look_of_exemplars_needs_data_whose_edits_are_known(tmp_path, monkeypatch):
+    model = LOMIT(["cat", "dog"], one_hot=True, image_size=32, mlp_dim=8, **SIZES)
+    run, _ = run_of(tmp_path, model, SyntheticAnimals, domains=["cat", "dog"], image_size=32)
+    with pytest.raises(SystemExit, match="of SyntheticAnimals nobody knows what an edit should change"):
+        study(monkeypatch, "exemplars", run)
+
+
+def with_a_map_of(value, names, **settings):
+    """A SRAGAN whose map is flat."""
     torch.manual_seed(0)
-    model = SRAGAN(["Eyeglasses"], image_size=32, vgg="random", vgg_width=2, **SIZES).eval()
+    model = SRAGAN(names, image_size=32, vgg="random", vgg_width=2, **SIZES, **settings).eval()
     model.attends.fill_(True)
     last = model.generator["attention"].head[-2]
     nn.init.zeros_(last.weight)
-    nn.init.constant_(last.bias, -100)
+    nn.init.constant_(last.bias, np.log(value / (1 - value)) if 0 < value < 1 else 200 * value - 100)
+    return model
+
+
+@pytest.mark.parametrize("value", [0, 0.4, 0.8, 1])
+def test_a_flat_map_spares_as_much_as_it_says(tmp_path, monkeypatch, value):
+    model = with_a_map_of(value, ["Eyeglasses"])
     run, data = run_of(tmp_path, model, SyntheticFaces, attributes=["Eyeglasses"], image_size=32)
     found = study(monkeypatch, "attention", run)
     batch = pictures_of(data)
     bare = batch["label"][:, 0] == 0
     image = batch["image"][bare]
     truth, where = data.counterfactual("test", batch["index"][bare], torch.ones(len(image), 1))
-    assert found["outside/composite"] == found["iou"] == found["segmentation_iou"] == 0
-    assert found["inside_error/composite"] == pytest.approx(masked_l1(image, truth, where).mean().item(), rel=1e-5)
+    assert 0 < where.mean() < 1
     with torch.no_grad():
         initial = model.generator["initial"](image)
-    assert found["outside/initial"] == pytest.approx(change_outside(image, initial, where).mean().item(), rel=1e-4)
-    assert found["iou_constant"] == pytest.approx(where.mean().item(), rel=1e-5)
+    shown = {"initial": initial, "composite": value * initial + (1 - value) * image}
+    expected = {f"change/{name}": l1(image, picture) for name, picture in shown.items()}
+    expected |= {f"outside/{name}": change_outside(image, picture, where) for name, picture in shown.items()}
+    expected |= {f"inside_error/{name}": masked_l1(picture, truth, where) for name, picture in shown.items()}
+    expected["inside_error/copied"] = masked_l1(image, truth, where)
+    share = where.mean((1, 2, 3))
+    expected |= {"map": torch.tensor([value * 1.0]), "map_greatest": torch.tensor([value * 1.0])}
+    expected |= {"iou_constant": share, "segmentation_iou": share * (value > 0.5)}
+    expected["iou"] = share * value / (share + value * (1 - share))  # the sum of the lesser over that of the greater
+    context = {"judge", "checkpoint", "commit", "first_images"}
+    assert {name: number for name, number in found.items() if name not in context} == pytest.approx(
+        {name: values.mean().item() for name, values in expected.items()}, rel=1e-4, abs=1e-6
+    )
 
 
-def test_a_map_needs_data_whose_edits_are_known(tmp_path, monkeypatch):
-    model = SRAGAN(["cat", "dog"], one_hot=True, image_size=32, vgg="random", vgg_width=2, **SIZES).eval()
+def test_where_nobody_knows_the_edit_the_map_alone_is_told(tmp_path, monkeypatch):
+    model = with_a_map_of(0.4, ["cat", "dog"], one_hot=True)
     run, _ = run_of(tmp_path, model, SyntheticAnimals, domains=["cat", "dog"], image_size=32)
-    with pytest.raises(SystemExit, match="of SyntheticAnimals nobody knows what an edit should change"):
-        study(monkeypatch, "attention", run)
+    found = study(monkeypatch, "attention", run)
+    assert [found["map"], found["map_greatest"]] == pytest.approx([0.4, 0.4])
+    assert found["change/composite"] == pytest.approx(0.4 * found["change/initial"], rel=1e-4)
+    assert not any(name.startswith(("outside", "inside", "iou")) for name in found)
+
+
+def test_a_map_is_not_judged(tmp_path, monkeypatch):
+    run, _ = run_of(
+        tmp_path, with_a_map_of(1, ["Eyeglasses"]), SyntheticFaces, attributes=["Eyeglasses"], image_size=32
+    )
+    with pytest.raises(SystemExit, match=r"nothing here is judged: leave .*judge\.ckpt out"):
+        study(monkeypatch, "attention", run, judge_of(tmp_path, ["Eyeglasses"])[0])
 
 
 @pytest.mark.parametrize(
