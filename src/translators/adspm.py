@@ -264,8 +264,6 @@ class ADSPM(Translator):
             stage as plain upsampling; an addition of this project.
         he_init: draw the discriminators' and the motion classifier's weights after He et al.: an addition of this
             project for short trainings, in which the framework's smaller ones learn attributes late or never.
-        augment: show the discriminators every image in another light, place and size; an addition of this project for
-            small data (`translators.augmentation`).
         blur: with `augment`, show the lowest discriminator images out of focus, too, by up to this share of the side,
             or a short training paints fine stripes that please its classifier. Those above see what their stage adds.
         lambda_cls: weight of the attribute terms (L_cr). On labels that are not one-hot these are sums over the
@@ -308,7 +306,6 @@ class ADSPM(Translator):
         low_weight: float = 0.4,
         zero_init: bool = False,
         he_init: bool = False,
-        augment: bool = False,
         blur: float = 0.0,
         lambda_cls: float = 1.0,
         lambda_motion: float = 0.5,
@@ -329,7 +326,7 @@ class ADSPM(Translator):
         check_least(1, generator_width=generator_width, discriminator_width=discriminator_width)
         check_least(1, blocks=blocks, refine_blocks=refine_blocks, image_size=image_size)
         check_least(0, low_weight=low_weight, blur=blur)
-        if blur and not augment:
+        if blur and not self.hparams["augment"]:
             raise ValueError(f"blur {blur:g} is a part of augment: switch that on, or leave blur at 0")
         if not 0 < max_motion <= 1:
             raise ValueError(f"max_motion is a fraction of the image's side, above 0 and up to 1, got {max_motion}")
@@ -470,7 +467,7 @@ class ADSPM(Translator):
         images, scenes = self._scenes(batch, target)
         terms: dict[str, list[Tensor]] = {name: [] for name in ("adv", "cls", *(("gp",) if self.penalised else ()))}
         for image, fakes, discriminator in zip(images, self._judged(scenes), self.discriminator.values(), strict=True):
-            seen = [self._shown(image), *(self._shown(fake) for fake in fakes)]
+            seen = [self.shown(image), *(self.shown(fake) for fake in fakes)]
             scores, logits = discriminator(torch.cat(seen))  # no norms: the same as one after the other
             real_score, *fake_scores = scores.split(len(image))
             adversarial = [self.adversary.discriminator(real_score, score) for score in fake_scores]
@@ -493,7 +490,7 @@ class ADSPM(Translator):
         adv, cls = [], []
         *_, highest = self.discriminator
         for side, fakes in zip(self.discriminator, self._judged(scenes), strict=True):
-            scores, logits = self.discriminator[side](torch.cat([self._shown(fake) for fake in fakes]))
+            scores, logits = self.discriminator[side](torch.cat([self.shown(fake) for fake in fakes]))
             weight = 1.0 if side == highest else self.hparams["low_weight"]
             adv.append(weight * self.adversary.generator(scores))  # eq. 7
             cls.append(weight * attribute_loss(logits, label.repeat(len(fakes), 1), one_hot))
@@ -528,8 +525,8 @@ class ADSPM(Translator):
         *lower, top = (scene.output for scene in scenes)
         return [*([fake, resized(top, fake.shape[-1])] for fake in lower), [top]]
 
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator of their resolution sees of them."""
+    def shown(self, images: Tensor) -> Tensor:
+        """As every `Translator`; the lowest discriminator sees them out of focus, too."""
         if not self.hparams["augment"]:
             return images
         lowest = self.hparams["image_size"] >> (self.hparams["stage"] - 1)

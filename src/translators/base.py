@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from translators import checkpoints, strategy
+from translators.augmentation import augment as augmented
 from translators.averaging import MovingAverage
 from translators.checks import check_least
 from translators.types import Batch, Phase, Target, Translation
@@ -50,6 +51,8 @@ class Translator(LightningModule, ABC):
         lr: Adam's learning rate, of both players.
         betas: Adam's moments' decay.
         clip_norm: greatest norm of a player's gradient; 0 leaves it as it is.
+        augment: show the discriminator every image, real or generated, in another light, place and size; an addition of
+            this project for small data, where it is what keeps edits visible (`translators.augmentation`).
         accumulate: parts that a batch is worked through in, to save memory; the update stays the same, but for what
             goes by a batch's statistics.
         ema_decay: decay of the generator's moving average, which then is what validates, draws and is published; 0 for
@@ -77,6 +80,7 @@ class Translator(LightningModule, ABC):
         lr: float = 1e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         clip_norm: float = 0.0,
+        augment: bool = False,
         accumulate: int = 1,
         ema_decay: float = 0.0,
         channels_last: bool = False,
@@ -129,6 +133,10 @@ class Translator(LightningModule, ABC):
     def sample_target(self, batch: Batch) -> Target:
         """What this batch shall become; drawn once per iteration, both players see the same."""
         return Target(label=batch["reference_label"], reference=batch["reference"], source_label=batch["label"])
+
+    def shown(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of images (B, 3, H, W), real ones and generated."""
+        return augmented(images) if self.hparams["augment"] else images
 
     def weight(self, term: str) -> float:
         """The constructor argument ``lambda_<term>``; 1 for the adversarial term where a paper gives it none."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from translators import strategy
-from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import (
     check_binary,
@@ -311,8 +310,6 @@ class BridgeGAN(Translator):
         noise_bank: keep a noise for every training picture and take that of the reference, moved away from what E sees
             in it, in place of a new draw, as in the released code. It needs a datamodule and is part of checkpoints,
             for a run that is resumed; one that starts from another's weights has a bank of its own.
-        augment: show D and C every image in another light, place and size; an addition of this project for small data
-            (`translators.augmentation`).
         lambda_cls: weight of the attributes of generated images; a mean over the attributes, as in "cls_real".
         lambda_cls_real: weight of the attributes of real images, which C learns by.
         lambda_rec: weight of the reconstruction under d = 0.
@@ -350,7 +347,6 @@ class BridgeGAN(Translator):
         ak_sign: Literal[1, -1] = 1,
         cyc_detach: bool = True,
         noise_bank: bool = False,
-        augment: bool = False,
         lambda_cls: float = 10.0,
         lambda_cls_real: float = 1.0,
         lambda_rec: float = 100.0,
@@ -515,7 +511,7 @@ class BridgeGAN(Translator):
         """Terms adv, cls_real and, for WGAN-GP, gp; each is a mean over X_l, X_r and X_i where it is about these."""
         x_s, count = batch["image"], len(batch["image"])
         edited = self._painted(x_s, *self._three(self.codes(x_s, target), self.drawn(x_s)))
-        images = self._shown(torch.cat([x_s, *edited]))
+        images = self.shown(torch.cat([x_s, *edited]))
         scores, logits = self.discriminator(images)  # no norms: the same as one after the other
         terms = {
             "adv": self.adversary.discriminator(scores[:count], scores[count:]),  # mean D(X_k) - mean D(x_s)
@@ -537,7 +533,7 @@ class BridgeGAN(Translator):
         unedited = mapping(noise, same) + own, encoder(x_t, same) + own
         *edited, back_l, back_r = self._painted(x_s, *self._three(codes, draw), *unedited)
         (another,) = self._painted(x_s, mapping(draw.other, d) + codes["source"])  # X(R1)
-        scores, logits = self.discriminator(self._shown(torch.cat(edited)))
+        scores, logits = self.discriminator(self.shown(torch.cat(edited)))
         spread = distance(another.detach(), edited[0])
         self.note(spread=spread)  # at 0 the noise says nothing
         return {
@@ -569,10 +565,6 @@ class BridgeGAN(Translator):
     def _painted(self, image: Tensor, *codes: Tensor) -> tuple[Tensor, ...]:
         """G(x_s, S) for each code, (B, 3, H, W) each."""
         return self.generator["synthesis"](image, torch.cat(codes)).chunk(len(codes))
-
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images
 
     # ------------------------------------------------------------------------------------------------ the noise bank
 

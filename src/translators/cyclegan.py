@@ -186,7 +186,8 @@ class CycleGAN(Translator):
         adv = torch.zeros((), device=a.device)
         for domain, real, fake in (("b", b, self.generator["ab"](a)), ("a", a, self.generator["ba"](b))):
             score, discriminator = self.adversary.discriminator, self.discriminator[domain]
-            adv = adv + score(discriminator(real), discriminator(self.pools[domain].exchange(fake))) / 2
+            fake = self.pools[domain].exchange(fake)
+            adv = adv + score(discriminator(self.shown(real)), discriminator(self.shown(fake))) / 2
         return {"adv": adv}
 
     def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
@@ -197,9 +198,9 @@ class CycleGAN(Translator):
         a, b = self._domains(batch)
         to_b, to_a = self.generator["ab"], self.generator["ba"]
         fake_b, fake_a = to_b(a), to_a(b)
-        score = self.adversary.generator
+        scores = [self.discriminator[domain](self.shown(fake)) for domain, fake in (("b", fake_b), ("a", fake_a))]
         terms = {
-            "adv": score(self.discriminator["b"](fake_b)) + score(self.discriminator["a"](fake_a)),  # eq. 1
+            "adv": self.adversary.generator(scores[0]) + self.adversary.generator(scores[1]),  # eq. 1
             "cyc_a": (to_a(fake_b) - a).abs().mean(),  # eq. 2, forward
             "cyc_b": (to_b(fake_a) - b).abs().mean(),  # eq. 2, backward
         }

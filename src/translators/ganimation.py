@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from translators.augmentation import augment as augmented
 from translators.base import Loss, Translator
 from translators.checks import check_image, check_known, check_label, check_least, check_units
 from translators.layers import AttributeDiscriminator, Sigmoid, Tanh, decoding, encoding, initialise_he, with_planes
@@ -73,8 +72,6 @@ class GANimation(Translator):
             code, in place of being a term of one sum.
         he_init: draw the discriminator's weights after He et al. in place of N(0, 0.02): an addition of this project
             for short trainings, in which those smaller ones learn action units late or never.
-        augment: show the discriminator every image in another light, place and size; an addition of this project for
-            small data (`translators.augmentation`).
         lambda_cond: weight of the action units' mean square error: the 4000 of the paper is on a sum that its code
             divides by the batch, of 25.
         lambda_cyc: weight of the cycle, which the paper calls identity loss.
@@ -106,7 +103,6 @@ class GANimation(Translator):
         mask_norm: Literal["l1_mean", "l2"] = "l1_mean",
         separate_gp_step: bool = False,
         he_init: bool = False,
-        augment: bool = False,
         lambda_cond: float = 160.0,
         lambda_cyc: float = 10.0,
         lambda_mask: float = 0.1,
@@ -185,7 +181,7 @@ class GANimation(Translator):
         check_image("GANimation", batch["image"])
         check_units(batch["label"])
         label = check_label(target.label, len(batch["image"]), self.attributes)
-        return self._shown(torch.cat([batch["image"], self._edit(batch["image"], label).image]))
+        return self.shown(torch.cat([batch["image"], self._edit(batch["image"], label).image]))
 
     def _judgement(self, images: Tensor, label: Tensor) -> dict[str, Tensor]:
         scores, units = self.discriminator(images)  # no norms: the same as one after the other
@@ -210,7 +206,7 @@ class GANimation(Translator):
         label = check_label(target.label, len(image), self.attributes)
         edited = self._edit(image, label)
         back = self._edit(edited.image, batch["label"])
-        score, units = self.discriminator(self._shown(edited.image))
+        score, units = self.discriminator(self.shown(edited.image))
         assert edited.mask is not None and back.mask is not None
         kept = [1 - edited.mask, 1 - back.mask]
         self.note(A_mean=kept[0].mean(), A_min=kept[0].amin(), A_max=kept[0].amax())  # at 1 nothing is edited
@@ -226,7 +222,3 @@ class GANimation(Translator):
         if self.hparams["mask_norm"] == "l2":
             return mask.flatten(1).norm(dim=1).mean()
         return mask.mean()
-
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images

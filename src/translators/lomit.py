@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import (
     check_binary,
@@ -409,8 +408,6 @@ class LOMIT(Translator):
             E_c (sect. 4.5); in the authors' code it still does, along the masks.
         he_init: draw the discriminator's weights after He et al. in place of N(0, 0.02): an addition of this project
             for short trainings, in which those smaller ones learn attributes late or never.
-        augment: show the discriminator every image in another light, place and size; an addition of this project for
-            small data (`translators.augmentation`).
         lambda_cls: weight of the attribute terms. On labels that are not one-hot these are sums over the attributes.
         lambda_gp: weight of the gradient penalty.
         lambda_cyc: weight of the cycle.
@@ -454,7 +451,6 @@ class LOMIT(Translator):
         share_style_branches: bool = False,
         r1_stop_content: bool = False,
         he_init: bool = False,
-        augment: bool = False,
         lambda_cls: float = 1.0,
         lambda_gp: float = 10.0,
         lambda_cyc: float = 10.0,
@@ -585,7 +581,7 @@ class LOMIT(Translator):
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Terms adv, cls and, for WGAN-GP, gp; their weighted sum is L_D of eq. 16."""
         real, label = self._paired(batch["image"], target), self._labels(batch, target)
-        images = self._shown(torch.cat([real, self._crossed(self._parts(real))]))
+        images = self.shown(torch.cat([real, self._crossed(self._parts(real))]))
         scores, logits = self.discriminator(images)  # no norms: the same as one after the other
         (real, fake), (real_score, fake_score) = images.chunk(2), scores.chunk(2)
         terms = {
@@ -610,7 +606,7 @@ class LOMIT(Translator):
         again = self._parts(fake)
         own_mask = self.generator["mask"](parts.content, parts.content)
         own = self.generator["decoder"](parts.content, own_mask, parts.foreground, parts.background)
-        score, logits = self.discriminator(self._shown(fake))
+        score, logits = self.discriminator(self.shown(fake))
         masks = torch.cat([parts.mask, again.mask, own_mask], dim=1)
         self.note(m_mean=parts.mask.mean(), m_min=parts.mask.amin(), m_max=parts.mask.amax())  # at 0 nothing changes
         terms = {
@@ -657,10 +653,6 @@ class LOMIT(Translator):
         if self.hparams["one_hot"]:
             check_one_hot(label)
         return label
-
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images
 
 
 def _split(images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
-from translators.augmentation import augment as augmented
 from translators.base import Translator, check_meaning
 from translators.checks import check_finite, check_image, check_known, check_least
 from translators.cyclegan import CycleGAN
@@ -98,8 +97,6 @@ class SRAGAN(Translator):
             `PerceptualNetwork`; or "random". They are what eq. 4 sees by, and what G_attn starts from.
         vgg_width: channels of the VGG's first convolutions, 64 for ImageNet's.
         pool_size: generated images that the pool holds and the discriminator sees in place of the newest; 0 for none.
-        augment: show the discriminator every image in another light, place and size; an addition of this project for
-            small data (`translators.augmentation`).
         lambda_adv: weight of the adversarial term.
         lambda_percept: weight of the self-regularisation; None lets it grow until it is felt (`AdaptiveWeight`).
         induction_warmup: updates before it grows.
@@ -146,7 +143,6 @@ class SRAGAN(Translator):
         vgg: str = "imagenet",
         vgg_width: int = 64,
         pool_size: int = 50,
-        augment: bool = False,
         lambda_adv: float = 1.0,
         lambda_percept: float | None = None,
         induction_warmup: int = 500,
@@ -265,7 +261,7 @@ class SRAGAN(Translator):
         """The term adv (eq. 2), of fakes out of the pool; halved, as in the first author's CycleGAN."""
         x, y = pair_of_domains("SRAGAN", batch, self.attributes)
         fake = self.pool.exchange(self._translated(x).image)
-        real_score, fake_score = self.discriminator(self._shown(y)), self.discriminator(self._shown(fake))
+        real_score, fake_score = self.discriminator(self.shown(y)), self.discriminator(self.shown(fake))
         return {"adv": logistic.discriminator(real_score, fake_score) / 2}
 
     def generator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
@@ -275,7 +271,7 @@ class SRAGAN(Translator):
         if self.hparams["lambda_percept"] is None:
             controller = self.induction
             self.note(weight=controller.value, watched=controller.average, stage=controller.stage.float())
-        terms = {"adv": logistic.generator(self.discriminator(self._shown(translation.image)))}
+        terms = {"adv": logistic.generator(self.discriminator(self.shown(translation.image)))}
         if self.hparams["lambda_percept"] != 0:
             terms["percept"] = self.self_regularisation(x, translation.image)
         return terms
@@ -311,10 +307,6 @@ class SRAGAN(Translator):
         if not self._features:
             self._features = [Features(self.hparams["vgg"], self.hparams["vgg_width"], self.hparams["layers"])]
         return self._features[0].to(image)
-
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images
 
     # ------------------------------------------------------------------------------------------ the course of training
 

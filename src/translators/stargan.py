@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from translators.augmentation import augment as augmented
 from translators.base import Translator
 from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
 from translators.layers import AttributeDiscriminator, Tanh, decoding, encoding, with_planes
@@ -66,8 +65,6 @@ class StarGAN(Translator):
         lambda_gp: weight of the gradient penalty.
         lambda_idt: weight of |G(x, own label) - x|, an addition of this project for short trainings on a CPU; at 0, the
             paper's, the term is not computed.
-        augment: show the discriminator every image, real or generated, in another light, place and size; an addition of
-            this project for small data, where it is what keeps edits visible (`translators.augmentation`).
         n_critic: discriminator updates per generator update.
         training: what every `Translator` takes.
     """
@@ -92,7 +89,6 @@ class StarGAN(Translator):
         lambda_rec: float = 10.0,
         lambda_gp: float = 10.0,
         lambda_idt: float = 0.0,
-        augment: bool = False,
         n_critic: int = 5,
         **training: Any,
     ) -> None:
@@ -160,14 +156,10 @@ class StarGAN(Translator):
         ]
         return torch.stack(losses).sum()
 
-    def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of them."""
-        return augmented(images) if self.hparams["augment"] else images
-
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Terms adv, cls and, for WGAN-GP, gp; their weighted sum is eq. 5."""
         fake = self.translate(batch["image"], target).image
-        images = self._shown(torch.cat([batch["image"], fake]))
+        images = self.shown(torch.cat([batch["image"], fake]))
         scores, logits = self.discriminator(images)  # no norms: the same as one after the other
         (real, fake), (real_score, fake_score) = images.chunk(2), scores.chunk(2)
         terms = {
@@ -183,7 +175,7 @@ class StarGAN(Translator):
         image, own = batch["image"], Target(label=batch["label"])
         translation = self.translate(image, target)
         assert target.label is not None  # or translate had refused it
-        score, logits = self.discriminator(self._shown(translation.image))
+        score, logits = self.discriminator(self.shown(translation.image))
         back = self.translate(translation.image, own).image
         terms = {
             "adv": self.adversary.generator(score),  # eq. 8

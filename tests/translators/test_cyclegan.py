@@ -447,6 +447,19 @@ def test_the_identity_term_costs_nothing_when_it_weighs_nothing(weight, passes):
     assert calls == {"ab": passes, "ba": passes}
 
 
+@pytest.mark.parametrize(("augment", "expected"), [(True, 6), (False, 0)])
+def test_the_discriminators_alone_see_pictures_in_another_light(monkeypatch, augment, expected):
+    """Both, real ones, fakes out of the pools and the generators' newest; cycles stay of the pictures themselves."""
+    monkeypatch.setattr("translators.base.augmented", lambda images: images * 0 + 0.5)
+    model, batch, seen = small(augment=augment), make_batch(), []
+    for discriminator in model.discriminator.values():
+        discriminator.register_forward_hook(lambda module, given, found: seen.append((given[0] == 0.5).all().item()))
+    terms, plain = terms_of(model, batch), terms_of(small(), batch)
+    assert len(seen) == 6
+    assert sum(seen) == expected
+    assert all(terms[name] == plain[name] for name in ("generator cyc_a", "generator cyc_b"))
+
+
 # ------------------------------------------------------------------------------------------------ who learns from what
 
 

@@ -117,7 +117,7 @@ def test_the_norm_is_one_everywhere(norm, kind):
 
 def test_the_discriminator_alone_sees_pictures_in_another_light(monkeypatch):
     """Of both players' losses, each picture it is shown; and never what the self-regularisation compares."""
-    monkeypatch.setattr("translators.sragan.augmented", lambda images: images * 0 + 0.5)
+    monkeypatch.setattr("translators.base.augmented", lambda images: images * 0 + 0.5)
     model, batch, shown = small(augment=True), domains_batch(), []
     model.discriminator.register_forward_hook(lambda module, given, found: shown.append(given[0]))
     plain = small().generator_loss(batch, Target())["percept"]
