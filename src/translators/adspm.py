@@ -24,7 +24,6 @@ from translators.checks import (
     check_known,
     check_label,
     check_least,
-    check_one_hot,
 )
 from translators.layers import (
     AttributeDiscriminator,
@@ -451,9 +450,7 @@ class ADSPM(Translator):
                 f"stages 2 and 3 of ADSPM take square images, got {tuple(image.shape)}: crop or resize them"
             )
         label = check_label(target.label, len(image), self.attributes)
-        check_binary(label)
-        if self.hparams["one_hot"]:
-            check_one_hot(label)
+        check_binary(label, self.hparams["one_hot"])
         return label
 
     # ------------------------------------------------------------------------------------------ losses

@@ -26,7 +26,6 @@ from translators.checks import (
     check_known,
     check_label,
     check_least,
-    check_one_hot,
     check_pixels,
 )
 from translators.layers import Tanh, precise, with_planes
@@ -439,9 +438,7 @@ class BridgeGAN(Translator):
                 "each image shows, or leave it to the classifier"
             )
         for row in (label, shown):
-            check_binary(row)
-            if self.hparams["one_hot"]:
-                check_one_hot(row)
+            check_binary(row, self.hparams["one_hot"])
         return label - shown
 
     def _check_pictures(self, image: Tensor, target: Target) -> None:

@@ -74,21 +74,17 @@ def check_label(label: Tensor | None, count: int, attributes: Sequence[str]) -> 
     return label
 
 
-def check_binary(label: Tensor) -> None:
-    """Raise a ValueError unless each entry of a label is 0 or 1."""
+def check_binary(label: Tensor, one_hot: bool = False) -> None:
+    """Raise a ValueError unless each entry of a label is 0 or 1, and of classes exactly one in each row is 1."""
     if not ((label == 0) | (label == 1)).all():
         wrong = label[(label != 0) & (label != 1)][0].item()
         raise ValueError(
             f"labels must be 0 or 1 each, got {wrong:g} (a -1 for an absent attribute must become 0; action "
             "units become 0 or 1 with --data.init_args.presence=0.2)"
         )
-
-
-def check_one_hot(label: Tensor) -> None:
-    """Raise a ValueError unless exactly one entry of each row of 0s and 1s is 1."""
-    if (label.sum(1) != 1).any():
-        wrong = label[label.sum(1) != 1][0].int().tolist()
-        raise ValueError(f"of classes exactly one is 1, got {wrong}: give each label a single 1")
+    if one_hot and (label.sum(1) != 1).any():
+        row = label[label.sum(1) != 1][0].int().tolist()
+        raise ValueError(f"of classes exactly one is 1, got {row}: give each label a single 1")
 
 
 def check_units(label: Tensor) -> None:

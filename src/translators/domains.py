@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from translators.checks import check_binary, check_label, check_one_hot
+from translators.checks import check_binary, check_label
 from translators.types import Batch
 
 
@@ -33,9 +33,7 @@ def is_second(label: Tensor | None, count: int, attributes: Sequence[str]) -> Te
         ValueError: if the label is anything else.
     """
     label = check_label(label, count, attributes)
-    check_binary(label)
-    if len(attributes) == 2:
-        check_one_hot(label)
+    check_binary(label, one_hot=len(attributes) == 2)
     return label[:, -1] == 1
 
 

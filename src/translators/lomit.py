@@ -25,7 +25,6 @@ from translators.checks import (
     check_known,
     check_label,
     check_least,
-    check_one_hot,
     check_pixels,
     check_size,
 )
@@ -649,9 +648,7 @@ class LOMIT(Translator):
         """(2B, K): what the images show, then what their exemplars do."""
         given = (batch["label"], target.label)
         label = torch.cat([check_label(rows, len(batch["image"]), self.attributes) for rows in given])
-        check_binary(label)
-        if self.hparams["one_hot"]:
-            check_one_hot(label)
+        check_binary(label, self.hparams["one_hot"])
         return label
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from translators.base import Translator
-from translators.checks import check_binary, check_image, check_known, check_label, check_least, check_one_hot
+from translators.checks import check_binary, check_image, check_known, check_label, check_least
 from translators.layers import AttributeDiscriminator, Tanh, decoding, encoding, with_planes
 from translators.losses import ADVERSARIES, attribute_loss, gradient_penalty
 from translators.types import Batch, Phase, Target, Translation
@@ -133,7 +133,7 @@ class StarGAN(Translator):
                 raise ValueError("a joint label has one 1 in its mask, and outside that dataset's part only zeros")
             classes = [label[images, columns] for columns, images, one_hot in datasets if one_hot]
         for rows in classes:
-            check_one_hot(rows)
+            check_binary(rows, one_hot=True)
         return label
 
     def _datasets(self, label: Tensor) -> list[tuple[slice, Tensor, bool]]:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from translators.checks import check_binary, check_image, check_label, check_one_hot, check_units
+from translators.checks import check_binary, check_image, check_label, check_units
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 12, 40), (0, 3, 16, 16)])
@@ -57,7 +57,7 @@ def test_labels_of_another_shape_are_refused_with_the_names_of_the_columns(label
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool])
 def test_zeros_and_ones_are_binary_and_one_hot(dtype):
     check_binary(torch.tensor([[0, 0], [1, 1], [0, 1]], dtype=dtype))
-    check_one_hot(torch.tensor([[1, 0, 0], [0, 0, 1]], dtype=dtype))
+    check_binary(torch.tensor([[1, 0, 0], [0, 0, 1]], dtype=dtype), one_hot=True)
     check_units(torch.tensor([[0, 0], [1, 1], [0, 1]], dtype=dtype))
 
 
@@ -70,7 +70,7 @@ def test_what_is_neither_0_nor_1_is_not_binary(value):
 @pytest.mark.parametrize("row", [[0, 0, 0], [1, 1, 0], [1, 1, 1]])
 def test_none_or_several_are_not_one_hot(row):
     with pytest.raises(ValueError) as refused:
-        check_one_hot(torch.tensor([[0.0, 1.0, 0.0], row]))
+        check_binary(torch.tensor([[0.0, 1.0, 0.0], row]), one_hot=True)
     assert str(refused.value) == f"of classes exactly one is 1, got {row}: give each label a single 1"
 
 
