@@ -7,6 +7,7 @@ function of ``global_step``, so that a resumed run continues bit for bit.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +24,15 @@ from torch.optim import Adam, Optimizer
 from translators import checkpoints, strategy
 from translators.augmentation import augment as augmented
 from translators.averaging import MovingAverage
-from translators.checks import check_least
+from translators.checks import check_finite, check_least, check_whole
 from translators.types import Batch, Phase, Target, Translation
 
 Loss = Callable[[Batch, Target], dict[str, Tensor]]
 
 
+STEEPEST = (
+    1e8  # a gradient that is no better than an infinite one: it would fill Adam's memory for all iterations to come
+)
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")  # the gradient penalty needs 32 bits or more
 
 
@@ -95,13 +99,15 @@ class Translator(LightningModule, ABC):
             raise ValueError("phases is empty: give at least one, or none at all for the paper's")
         if len(set(attributes)) < len(attributes):
             raise ValueError(f"name each attribute once, got {list(attributes)}")
-        if not lr > 0:
-            raise ValueError(f"lr must be above 0, got {lr}")
+        if not 0 < lr < math.inf:
+            raise ValueError(f"lr must be a finite number above 0, got {lr}")
         check_least(0, clip_norm=clip_norm)
         check_least(1, n_critic=n_critic, accumulate=accumulate, max_skipped=max_skipped)
         self.save_hyperparameters(ignore=("phases", "start"))
         lambdas = {name: value for name, value in self.hparams.items() if name.startswith("lambda_")}
-        check_least(0, **{name: value for name, value in lambdas.items() if value is not None})
+        lambdas = {name: value for name, value in lambdas.items() if value is not None}
+        check_least(0, **lambdas)
+        check_finite(**lambdas)
         self._start = start
         self.attributes = tuple(attributes)
         self.phases = tuple(self.schedule if phases is None else phases)
@@ -164,9 +170,16 @@ class Translator(LightningModule, ABC):
 
     # ------------------------------------------------------------------------------------------ the game
 
-    def forward(self, image: Tensor, target: Target) -> Translation:
-        """`translate`."""
-        return self.translate(image, target)
+    def forward(self, image: Tensor, target: Target, **options: Any) -> Translation:
+        """`translate`, with what else it takes, for images of any precision.
+
+        Raises:
+            ValueError: also if a pixel, or a number of the target, is not finite.
+        """
+        for name, part in {"image": image, **vars(target)}.items():
+            if part is not None:
+                check_whole(name, part)
+        return self.translate(image.to(self.dtype) if image.is_floating_point() else image, target, **options)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One iteration: the discriminator's update and, on every ``n_critic``-th, the generator's."""
@@ -215,10 +228,11 @@ class Translator(LightningModule, ABC):
     def _finite(self, player: str, terms: dict[str, Tensor], parameters: list[nn.Parameter]) -> bool:
         """Log the terms and say whether the update may be applied; the same on every process."""
         values = torch.stack(list(terms.values()))
+        steepest = values.new_zeros(())
         if not self._scales_gradients:  # a loss scaler skips infinite gradients by itself
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            values = torch.cat([values, torch.stack(torch._foreach_norm(gradients)).to(values)])
-        if torch.isfinite(values).all():
+            steepest = torch.stack(torch._foreach_norm(gradients)).max().to(values)
+        if torch.isfinite(values).all() & (steepest < STEEPEST):
             self._skipped[player] = 0
             self.log_dict({f"{player}/{name}": term for name, term in terms.items()}, prog_bar=True)
             return True
@@ -229,8 +243,9 @@ class Translator(LightningModule, ABC):
             shown = ", ".join(f"{player}/{name} = {value:.4g}" for name, value in terms.items())
             raise DivergedError(
                 f"stopped at iteration {self.global_step}: {self._skipped[player]} {player} updates in a row were not "
-                f"finite ({shown}). {self._last_checkpoint()} Resume from it with a lower learning rate, with "
-                "clip_norm or in full precision, or look for bad images."
+                f"finite, or as good as infinite ({shown}, greatest gradient {steepest:.4g}). "
+                f"{self._last_checkpoint()} Resume from it with a lower learning rate, with clip_norm or in full "
+                "precision, or look for bad images."
             )
         return False
 
@@ -409,7 +424,7 @@ class Translator(LightningModule, ABC):
         return edits
 
     def translate_edits(self, batch: Batch) -> dict[str, Any]:
-        """Every edit the data proposes for a batch, and the way back.
+        """Every edit the data proposes for a batch, and the way back, by the source as the reference.
 
         Where a reference decides, there is one translation, to the batch's references. It stands for an edit of every
         attribute in which image and reference differ.

@@ -501,8 +501,10 @@ class BridgeGAN(Translator):
 
     def sample_target(self, batch: Batch) -> Target:
         """The references with their labels, x_t and Yt, and noise R: a new draw, or from the bank and made harder."""
+        target = super().sample_target(batch)
+        self._check_pictures(batch["image"], target)
         latent = self._harder_noise(batch) if self.hparams["noise_bank"] else self.drawn(batch["image"]).latent
-        return replace(super().sample_target(batch), latent=latent)
+        return replace(target, latent=latent)
 
     def discriminator_loss(self, batch: Batch, target: Target) -> dict[str, Tensor]:
         """Terms adv, cls_real and, for WGAN-GP, gp; each is a mean over X_l, X_r and X_i where it is about these."""

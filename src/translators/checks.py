@@ -47,12 +47,21 @@ def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) ->
 
 
 def check_pixels(image: Tensor) -> None:
-    """Raise a ValueError if pixels are bytes, or other whole numbers."""
-    if not image.is_floating_point():
+    """Raise a ValueError unless there is an image, and pixels are no bytes, or other whole numbers."""
+    if len(image) == 0 or not image.is_floating_point():
         raise ValueError(
-            f"images are numbers from -1 to 1, got {tuple(image.shape)} of {image.dtype} (bytes become "
-            "image / 127.5 - 1)"
+            f"images are (B, 3, H, W), one at least, numbers from -1 to 1, got {tuple(image.shape)} of {image.dtype} "
+            "(bytes become image / 127.5 - 1)"
         )
+
+
+def check_whole(name: str, images: object) -> None:
+    """Raise a ValueError unless images, or what else is given with them, are a tensor in which all is finite."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f"{name} must be a tensor, got a {type(images).__name__}: torch.from_numpy(…)")
+    if not images.isfinite().all():
+        count = int((~images.isfinite()).sum())
+        raise ValueError(f"{name} must be finite, got {count:,} numbers that are not: look where it comes from")
 
 
 def check_size(image: Tensor, side: int) -> None:

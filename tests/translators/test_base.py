@@ -8,7 +8,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.optim import Adam
 
 import translators
-from tiny import ATTRIBUTES, SMALL, Poison, Snapshots, StarGANSGD, Tiny, TinyData, TinySGD, fit, weights
+from tiny import ATTRIBUTES, SMALL, Poison, Snapshots, StarGANSGD, Tiny, TinyData, TinySGD, fit, make_batch, weights
 from translators import ADSPM, Phase, StarGAN, Target, Translation, Translator, base, checkpoints
 from translators.base import DivergedError
 from translators.callbacks import LastCheckpoints
@@ -333,6 +333,54 @@ def test_an_infinite_gradient_of_a_finite_loss_is_skipped_too(tmp_path):
     assert [bool(player(seen.moved(step), "discriminator")) for step in range(4)] == [True, True, False, True]
 
 
+@pytest.mark.parametrize(("slope", "applied"), [(1e9, False), (1e3, True)])
+def test_a_gradient_that_would_fill_adams_memory_is_skipped(tmp_path, slope, applied):
+    class Steep(Tiny):
+        def generator_loss(self, batch, target):
+            terms = super().generator_loss(batch, target)
+            if self.global_step == 2 + 1:  # the discriminator's update has counted the iteration
+                terms["adv"] = terms["adv"] + slope * sum(weight.mean() for weight in self.generator.parameters())
+            return terms
+
+    seen = Snapshots()
+    model = Steep()
+    trainer = fit(model, tmp_path, 4, callbacks=[seen])
+    assert [bool(player(seen.moved(step), "generator")) for step in range(4)] == [True, True, applied, True]
+    memory = max(state["exp_avg_sq"].max().item() for state in trainer.optimizers[1].state.values())
+    assert (memory < 1) == (not applied)
+
+
+def test_a_call_takes_what_translate_takes_in_any_precision():
+    class Faded(Tiny):
+        def translate(self, image, target, share=1.0):
+            translation = super().translate(image, target)
+            return Translation(share * translation.image + (1 - share) * image)
+
+    model, batch = Faded().eval(), make_batch(2, len(ATTRIBUTES))
+    target = Target(label=batch["label"])
+    with torch.no_grad():
+        assert torch.equal(model(batch["image"], target, share=0.0).image, batch["image"])
+        assert torch.equal(model(batch["image"].double(), target).image, model(batch["image"], target).image)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            lambda image, label: (image.numpy(), Target(label)),
+            r"image must be a tensor, got a ndarray: torch\.from_numpy",
+        ),
+        (lambda image, label: (image * torch.nan, Target(label)), "image must be finite, got 384 numbers that are not"),
+        (lambda image, label: (image, Target(label, image / 0)), "reference must be finite, got 384 numbers"),
+        (lambda image, label: (image, Target(label, latent=label / 0)), "latent must be finite, got"),
+    ],
+)
+def test_a_call_with_what_is_no_picture_is_refused(spoil, sentence):
+    image, label = torch.full((2, 3, 8, 8), 0.5), torch.ones(2, len(ATTRIBUTES))
+    with pytest.raises(ValueError, match=sentence):
+        Tiny()(*spoil(image, label))
+
+
 def test_too_many_in_a_row_stop_training_and_name_the_last_checkpoint(tmp_path):
     model = Tiny(max_skipped=4)
     with pytest.raises(DivergedError, match=r"4 discriminator updates in a row.*step-0000008\.ckpt") as stopped:
@@ -445,7 +493,9 @@ def test_compiled_players_train_like_plain_ones(tmp_path, monkeypatch):
         ({"n_critic": 0}, "n_critic must be at least 1, got 0"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"max_skipped": 0}, "max_skipped must be at least 1"),
-        ({"lr": math.nan}, "lr must be above 0, got nan"),
+        ({"lr": math.nan}, "lr must be a finite number above 0, got nan"),
+        ({"lr": math.inf}, "lr must be a finite number above 0, got inf"),
+        ({"lambda_cls": math.inf}, "lambda_cls must be a finite number, such as 1, got inf"),
         ({"clip_norm": -1.0}, "clip_norm must be at least 0, got -1"),
         ({"lambda_rec": -1.0}, "lambda_rec must be at least 0, got -1"),
         ({"lambda_rec": math.nan}, "lambda_rec must be at least 0, got nan"),

@@ -766,6 +766,12 @@ def test_bytes_are_refused():
             model(image if wrong.reference is not None else image.byte(), wrong)
 
 
+def test_a_bank_is_of_pictures_of_the_models_size(tmp_path):
+    model, batch = banked(attributes=["a", "b"]), make_batch(2, 2, size=32)
+    with pytest.raises(ValueError, match=r"BridgeGAN takes images \(B, 3, 16, 16\), got \(2, 3, 32, 32\)"):
+        model.sample_target(batch)
+
+
 def test_a_bank_needs_a_datamodule(tmp_path):
     loader = torch.utils.data.DataLoader([{name: value[0] for name, value in make_batch(width=2).items()}])
     trainer = Trainer(default_root_dir=tmp_path, max_steps=1, logger=False, accelerator="cpu", barebones=False)

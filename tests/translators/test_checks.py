@@ -6,7 +6,7 @@ import torch
 from translators.checks import check_binary, check_image, check_label, check_units
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 12, 40), (0, 3, 16, 16)])
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 3, 12, 40)])
 def test_images_of_three_channels_and_fitting_sides_pass(shape):
     check_image("StarGAN", torch.zeros(shape))
 
@@ -20,6 +20,13 @@ def test_other_images_are_refused_by_the_models_name_and_their_shape(shape):
     assert str(refused.value) == (
         f"StarGAN takes images (B, 3, H, W), H and W multiples of 4 and at least 8, got {shape}"
     )
+
+
+def test_bytes_and_no_image_at_all_are_refused():
+    with pytest.raises(ValueError, match=r"one at least, numbers from -1 to 1, got \(0, 3, 16, 16\) of torch.float32"):
+        check_image("StarGAN", torch.zeros(0, 3, 16, 16))
+    with pytest.raises(ValueError, match=r"got \(1, 3, 16, 16\) of torch.uint8 \(bytes become image / 127.5 - 1\)"):
+        check_image("StarGAN", torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(("side", "passes"), [(16, False), (32, True), (48, True), (64, True), (40, False)])
