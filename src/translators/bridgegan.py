@@ -399,6 +399,7 @@ class BridgeGAN(Translator):
         Raises:
             ValueError: if image or target is anything else.
         """
+        check_finite(mix=mix)
         if not 0 <= mix <= 1:
             raise ValueError(f"mix must lie in 0..1, from the reference alone to the latent alone, got {mix}")
         codes = self.codes(image, target, strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 from torch import Tensor
 
@@ -25,8 +26,8 @@ def check_least(least: int, **settings: float) -> None:
 def check_finite(**settings: float) -> None:
     """Raise a ValueError unless each of these is a finite number."""
     for name, value in settings.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number, such as 1, got {value:g}")
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, such as 1, got {value}")
 
 
 def check_image(model: str, image: Tensor, multiple: int = 4, least: int = 8) -> None:

@@ -244,6 +244,7 @@ class SRAGAN(Translator):
             ValueError: if there is no map yet, or the threshold lies elsewhere.
         """
         check_image("SRAGAN", image, least=LEAST)
+        check_finite(threshold=threshold)
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, got {threshold:g}")
         if not self.attends:

@@ -826,7 +826,9 @@ def test_classes_exclude_each_other(name):
     ("settings", "sentence"),
     [
         ({"mix": -0.1}, "mix must lie in 0..1, .* got -0.1"),
-        ({"mix": math.nan}, "mix must lie in 0..1, .* got nan"),
+        ({"mix": math.nan}, "mix must be a finite number, such as 1, got nan"),
+        ({"mix": torch.tensor([0.3, 0.4])}, r"mix must be a finite number, such as 1, got tensor\(\[0.3"),
+        ({"strength": "much"}, "strength must be a finite number, such as 1, got much"),
         ({"strength": math.inf}, "strength must be a finite number"),
     ],
 )
