@@ -30,9 +30,7 @@ from translators.types import Batch, Phase, Target, Translation
 Loss = Callable[[Batch, Target], dict[str, Tensor]]
 
 
-STEEPEST = (
-    1e8  # a gradient that is no better than an infinite one: it would fill Adam's memory for all iterations to come
-)
+STEEPEST = 1e8  # a gradient beyond this, of a picture of one colour, say, would fill Adam's memory for good
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")  # the gradient penalty needs 32 bits or more
 
 

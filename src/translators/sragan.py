@@ -361,17 +361,18 @@ class SRAGAN(Translator):
     def on_phase_start(self, phase: Phase) -> None:
         """Use the map once it learns, and begin with an empty pool.
 
-        The controller begins anew where a part begins to learn alone. Where both learn, the weight stays, if it has
-        begun to grow.
+        The controller begins anew with a run, and where a part begins to learn alone. Where both learn, the weight
+        stays, if it has begun to grow.
         """
         initial, attention = self._learns(phase, "initial"), self._learns(phase, "attention")
-        new = self.global_step == 0 or attention != bool(self.attends)
+        begins = self.global_step == 0 or ((initial or attention) and attention != bool(self.attends))
         if initial or attention:
             self.attends.fill_(attention)
         self.pool = ImagePool(self.hparams["pool_size"])
-        if initial != attention and new:
+        together = initial and attention
+        if begins and not together:
             self.induction.restart()
-        elif initial and attention and self.induction.value > 0:
+        elif together and self.induction.value > 0:
             self.induction.hold()
 
     def _learns(self, phase: Phase, part: str) -> bool:
