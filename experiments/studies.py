@@ -392,17 +392,22 @@ def study_modes(run: Path, judge: Path | None, images: int, noises: int = 4) -> 
                     _judged(figures, mode, classifier, results[-1], own[there], wanted[there], attribute)
                 if mode == "reference":
                     figures["diversity_of_references"].append(l1(*results))
-                    theirs = [_where(data, pick, attribute) for pick in picks[:, there]]
-                    goals = [_mean_colour(one, mask) for one, mask in zip(references, theirs, strict=True)]
-                    middle = _where(data, batch["index"][rows][there], attribute)
-                    found = [_mean_colour(picture, middle) for picture in results]
+                    indices = (*picks[:, there], *[batch["index"][rows][there]] * 2)
+                    looks = zip((*references, *results), indices, strict=True)
+                    colours = [_mean_colour(picture, _where(data, index, attribute)) for picture, index in looks]
                     asked_for = wanted[there, attribute] == 1  # what is absent has no look
-                    figures["closeness_of_references"].append(_apart(*goals)[asked_for])
-                    for colour, goal, other in zip(found, goals, goals[::-1], strict=True):
-                        figures["closeness"].append(_apart(colour, goal)[asked_for])
-                        figures["closeness_shuffled"].append(_apart(colour, other)[asked_for])
+                    _note_closeness(figures, *(colour[asked_for] for colour in colours))
     _draw_modes(run, model, data)
     return _means(figures)
+
+
+def _note_closeness(
+    figures: dict[str, list[Tensor]], goal: Tensor, other_goal: Tensor, found: Tensor, other_found: Tensor
+) -> None:
+    """Note how near two results' colours (B, 3) are to their own reference's, and to the other's."""
+    figures["closeness_of_references"].append(_apart(goal, other_goal))
+    figures["closeness"] += [_apart(found, goal), _apart(other_found, other_goal)]
+    figures["closeness_shuffled"] += [_apart(found, other_goal), _apart(other_found, goal)]
 
 
 def _judged(

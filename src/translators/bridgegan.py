@@ -235,7 +235,8 @@ class Discriminator(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        assert module.bias is not None  # here all have one
+        nn.init.zeros_(module.bias)
 
 
 def keeping_difference(label: Tensor, difference: Tensor) -> Tensor:

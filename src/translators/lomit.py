@@ -421,7 +421,8 @@ class LOMIT(Translator):
         n_critic: discriminator updates per generator update.
         training: what every `Translator` takes. `accumulate` changes an update a little here: the batch norms of the
             masks see each part by itself. (They see both orders at once, where the authors' code draws the masks of
-            one after the other's.)
+            one after the other's.) A picture of one colour costs its batch the generator's update: norms divide by
+            next to nothing, and gradients as good as infinite are skipped.
 
     Raises:
         ValueError: if a size or a name is none of these.

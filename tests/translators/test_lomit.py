@@ -602,7 +602,7 @@ def test_a_part_within_a_part_that_no_phase_trains_is_named():
         small(phases=[Phase(1, learns=taught)])._warn_of_idle_parts()
 
 
-def test_a_flat_picture_costs_no_update():
+def test_a_flat_channel_has_no_slope_of_its_spread():
     content = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
     content[1] = torch.randn(3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     content.requires_grad_()
